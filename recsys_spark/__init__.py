@@ -1,0 +1,1 @@
+"""A nightly recommender for a data lake: everything is a table, by date."""

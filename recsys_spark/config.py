@@ -1,0 +1,233 @@
+"""Typed settings, read once at the door: conf/base.yaml < overlays < environment < command line.
+
+Meaning, unit and default of every key stand in conf/base.yaml; this file holds types and ranges.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from recsys_spark.errors import SettingsError
+
+CONF = Path(__file__).parent / "conf"
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LakeSettings(Section):
+    root: str
+
+
+class SparkSettings(Section):
+    master: str
+    driver_memory: str
+    shuffle_partitions: Count
+    conf: dict[str, str]
+
+
+class SourceSettings(Section):
+    mapping: str
+    folder: str
+
+
+class IngestSettings(Section):
+    on_no_data: Literal["fail", "skip"]
+    on_bad_file: Literal["fail", "quarantine"]
+    max_quarantined_share: Share
+    max_events_per_user_day: Count
+    max_record_lines: Count
+    quiet_seconds: NotNegative
+    ready_marker: str | None
+    pseudonyms: bool
+
+
+class FeatureSettings(Section):
+    event_types: tuple[str, ...]
+    history_length: Count
+    history_days: Count
+    half_life_days: Positive
+    num_categories: Annotated[int, Field(ge=0)]
+    title_buckets: Annotated[int, Field(ge=0)]
+    user_example_items: Count
+    imbalance_power: NotNegative
+    row_group_rows: Count
+
+
+class SplitSettings(Section):
+    kind: Literal["time", "leave_last_out"]
+    valid_days: Count
+    test_days: Count
+    min_users: Count
+
+
+class TrainSettings(Section):
+    enabled: bool
+    min_train_users: Count
+    embedding_dim: Count
+    num_blocks: Count
+    num_heads: Count
+    dropout: Dropout
+    learning_rate: Positive
+    batch_size: Count
+    epochs: Count
+    patience: Count
+    num_negatives: Annotated[int, Field(ge=0)]
+    max_valid_users: Count
+    seed: int
+    num_threads: Count
+
+    @model_validator(mode="after")
+    def _heads_divide_dim(self) -> TrainSettings:
+        if self.embedding_dim % self.num_heads:
+            raise ValueError(
+                f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}"
+            )
+        return self
+
+
+class RecommendSettings(Section):
+    recommender: Literal["self_attention", "popularity"]
+    num_items: Annotated[int, Field(ge=1, le=1000)]
+    active_days: Count | Literal["all"]
+    repeats: Literal["forbidden", "allowed"]
+    control_share: Share
+    max_model_age_days: Annotated[int, Field(ge=0)]
+    num_similar: Count
+    batch_users: Annotated[int, Field(ge=2)]
+    num_threads: Count
+
+
+class EvaluateSettings(Section):
+    ks: tuple[Count, ...]
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    seed: int
+
+
+class PublishSettings(Section):
+    metric: Literal["ndcg", "recall", "precision", "map", "mrr", "hit_rate"]
+    k: Count
+    margin: float
+
+
+class Config(BaseSettings):
+    """All settings of a run. Build it with `load`, which turns faults into one clear line."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="RECSYS__", env_nested_delimiter="__"
+    )
+
+    lake: LakeSettings
+    spark: SparkSettings
+    sources: dict[str, SourceSettings]
+    ingest: IngestSettings
+    features: FeatureSettings
+    split: SplitSettings
+    train: TrainSettings
+    recommend: RecommendSettings
+    evaluate: EvaluateSettings
+    publish: PublishSettings
+
+    @model_validator(mode="after")
+    def _gate_is_measured(self) -> Config:
+        if self.publish.k not in self.evaluate.ks:
+            raise ValueError(f"publish.k {self.publish.k} is not one of evaluate.ks {list(self.evaluate.ks)}")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        given = cast(InitSettingsSource, init_settings).init_kwargs
+        files = YamlConfigSettingsSource(settings_cls, yaml_file=given["files"], deep_merge=True)
+        options = InitSettingsSource(settings_cls, init_kwargs=given["options"])
+        return options, EnvSettingsSource(settings_cls), files
+
+    def fingerprint(self) -> str:
+        """sha256 of the settings in canonical JSON."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def load(overlays: Sequence[str] = (), options: Iterable[str] = ()) -> Config:
+    """Read base.yaml, then `overlays` (files, or names in conf/), the environment and `options`.
+
+    Args:
+        overlays: later ones win. A bare name such as `local` means conf/local.yaml.
+        options: `section.key=value` strings; the value is read as YAML.
+
+    Raises:
+        SettingsError: a file is missing, a key is unknown or mistyped, a value is out of range.
+    """
+    files = [CONF / "base.yaml", *map(_overlay, overlays)]
+    try:
+        # Config's sources take these two arguments apart; they are not fields.
+        return Config(files=files, options=_nested(options))  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(dict(fault)) for fault in error.errors())) from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"settings: not YAML: {' '.join(str(error).split())}") from None
+
+
+def _overlay(name: str) -> Path:
+    for path in (Path(name), CONF / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    shipped = ", ".join(sorted(p.stem for p in CONF.glob("*.yaml") if p.stem != "base"))
+    raise SettingsError(f"settings: no file {name} and no shipped overlay of that name (shipped: {shipped})")
+
+
+def _nested(options: Iterable[str]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for option in options:
+        path, equals, value = option.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {option}: expected section.key=value")
+        *sections, key = path.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = yaml.safe_load(value)
+    return nested
+
+
+def _explain(fault: dict[str, Any]) -> str:
+    path = [str(part) for part in fault["loc"]]
+    where = ".".join(path) or "settings"
+    if fault["type"] != "extra_forbidden":
+        return f"setting {where}: {fault['msg'].removeprefix('Value error, ')}, got {str(fault['input'])[:80]!r}"
+    model: Any = Config
+    for part in path[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field else None
+    known = list(getattr(model, "model_fields", {}))
+    near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+    return f"setting {where}: unknown key; {hint}"
