@@ -222,7 +222,9 @@ def _explain(fault: dict[str, Any]) -> str:
     path = [str(part) for part in fault["loc"]]
     where = ".".join(path) or "settings"
     if fault["type"] != "extra_forbidden":
-        return f"setting {where}: {fault['msg'].removeprefix('Value error, ')}, got {str(fault['input'])[:80]!r}"
+        return (
+            f"setting {where}: {fault['msg'].removeprefix('Value error, ')}, got {str(fault['input'])[:80]!r}"
+        )
     model: Any = Config
     for part in path[:-1]:
         field = getattr(model, "model_fields", {}).get(part)

@@ -353,8 +353,12 @@ TRUTH = _table(
     "truth",
     [
         ("user_idx", INT, "a user with at least one event before the cut and one after it"),
-        ("items", INTS, "distinct item_idx in the window after the cut, by first event; without those "
-                        "seen before the cut unless repeats are allowed"),
+        (
+            "items",
+            INTS,
+            "distinct item_idx in the window after the cut, by first event; without those "
+            "seen before the cut unless repeats are allowed",
+        ),
         _CUT,
         _RUN_DATE,
     ],
@@ -450,7 +454,9 @@ RECOMMENDATIONS = _table(
     key=("run_date", "user_id"),
 )
 DEFAULT_RECOMMENDATIONS = _table(
-    "default_recommendations", [*[(f.name, f.dataType, "") for f in SEGMENT_LISTS.schema]], key=("run_date", "segment")
+    "default_recommendations",
+    [*[(f.name, f.dataType, "") for f in SEGMENT_LISTS.schema]],
+    key=("run_date", "segment"),
 )
 SIMILAR_ITEMS = _table(
     "similar_items", [*[(f.name, f.dataType, "") for f in ITEM_LISTS.schema]], key=("run_date", "item_id")

@@ -1,0 +1,224 @@
+"""The lake through its public way in: tables by date, one commit a change."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.testing import assertDataFrameEqual
+
+from recsys_spark import tables
+from recsys_spark.errors import BadDataError, LakeError, MissingInputError, SettingsError
+from recsys_spark.lake import Lake
+
+MONDAY, TUESDAY, WEDNESDAY = dt.date(2024, 1, 1), dt.date(2024, 1, 2), dt.date(2024, 1, 3)
+
+
+def seen(spark: SparkSession, rows: list[tuple[int, list[int], str]], day: dt.date) -> DataFrame:
+    return spark.createDataFrame([(*row, day) for row in rows], tables.SEEN_ITEMS.schema)
+
+
+def numbered(spark: SparkSession, rows: list[tuple[str, int]], day: dt.date) -> DataFrame:
+    return spark.createDataFrame([(i, n, None, day) for i, n in rows], tables.ITEM_INDEX.schema)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+def test_a_date_is_replaced_whole_and_others_stay(spark: SparkSession, lake: Lake) -> None:
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "test"), (3, [4], "night")], MONDAY))
+    lake.write(spark, tables.SEEN_ITEMS, TUESDAY, seen(spark, [(2, [2, 3], "night")], TUESDAY))
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(9, [9], "night")], MONDAY))
+    assertDataFrameEqual(
+        lake.read(spark, tables.SEEN_ITEMS),
+        seen(spark, [(9, [9], "night")], MONDAY).union(seen(spark, [(2, [2, 3], "night")], TUESDAY)),
+    )
+    assert lake.dates(tables.SEEN_ITEMS) == [MONDAY, TUESDAY]
+    assert lake.dates(tables.SEEN_ITEMS, until=MONDAY) == [MONDAY]
+    assert lake.read(spark, tables.SEEN_ITEMS, until=MONDAY).count() == 1
+    assert lake.num_rows(tables.SEEN_ITEMS) == 2
+
+
+def test_a_cut_is_read_alone(spark: SparkSession, lake: Lake) -> None:
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "test"), (3, [4], "night")], MONDAY))
+    assert [row.user_idx for row in lake.read(spark, tables.SEEN_ITEMS, MONDAY, cut="night").collect()] == [3]
+    files = lake.files(tables.SEEN_ITEMS, MONDAY, cut="night")
+    assert [file.row_group_rows for file in files] == [(1,)]
+    assert lake.read_rows(tables.SEEN_ITEMS, MONDAY, cut="test").to_pylist() == [
+        {"user_idx": 2, "items": [2], "cut": "test", "run_date": MONDAY}
+    ]
+
+
+def test_zero_rows_leave_the_date_there(spark: SparkSession, lake: Lake) -> None:
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [], MONDAY))
+    assert lake.exists(tables.SEEN_ITEMS, MONDAY)
+    assert lake.read(spark, tables.SEEN_ITEMS, MONDAY).count() == 0
+    assert lake.files(tables.SEEN_ITEMS, MONDAY, cut="night")[0].num_rows == 0
+
+
+def test_row_groups_have_the_stated_size(spark: SparkSession, lake: Lake) -> None:
+    rows = seen(spark, [(n, [n], "night") for n in range(10)], MONDAY).coalesce(1)
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, rows, row_group_rows=4)
+    assert [file.row_group_rows for file in lake.files(tables.SEEN_ITEMS, MONDAY)] == [(4, 4, 2)]
+
+
+def test_a_frame_that_breaks_the_contract_is_refused_with_every_fault(
+    spark: SparkSession, lake: Lake
+) -> None:
+    frame = seen(spark, [], MONDAY).drop("items").withColumn("user_idx", F.lit("2"))
+    with pytest.raises(
+        BadDataError, match=r"table seen_items: items: missing; user_idx: expected int, got string"
+    ):
+        lake.write(spark, tables.SEEN_ITEMS, MONDAY, frame)
+
+
+def test_a_row_of_another_run_date_is_refused(spark: SparkSession, lake: Lake) -> None:
+    with pytest.raises(Exception, match="another run_date than 2024-01-01: 2024-01-02"):
+        lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "night")], TUESDAY))
+
+
+def test_a_date_that_no_run_wrote_is_named(spark: SparkSession, lake: Lake) -> None:
+    with pytest.raises(
+        MissingInputError, match="seen_items .* nothing for run date 2024-01-01; the lake has none"
+    ):
+        lake.read(spark, tables.SEEN_ITEMS, MONDAY)
+    assert lake.read(spark, tables.SEEN_ITEMS, until=MONDAY).count() == 0
+    lake.write(spark, tables.SEEN_ITEMS, TUESDAY, seen(spark, [(2, [2], "night")], TUESDAY))
+    with pytest.raises(MissingInputError, match="the lake has 2024-01-02"):
+        lake.read(spark, tables.SEEN_ITEMS, MONDAY)
+
+
+def test_append_decides_again_when_another_run_was_first(
+    spark: SparkSession, lake: Lake, tmp_path: Path
+) -> None:
+    other = Lake(str(tmp_path / "lake"))
+    calls = []
+
+    def decide(known: DataFrame) -> DataFrame:
+        n = known.count()
+        calls.append(n)
+        if len(calls) == 1:  # while this run decides, another appends
+            other.append(spark, tables.ITEM_INDEX, MONDAY, lambda _: numbered(spark, [("a", 2)], MONDAY))
+        return numbered(spark, [("b", 2 + n)], MONDAY)
+
+    lake.append(spark, tables.ITEM_INDEX, MONDAY, decide)
+    assert calls == [0, 1]
+    rows = lake.read(spark, tables.ITEM_INDEX).select("item_id", "item_idx").collect()
+    assert sorted(map(tuple, rows)) == [("a", 2), ("b", 3)]
+
+
+def test_appending_nothing_makes_no_commit(spark: SparkSession, lake: Lake) -> None:
+    lake.append(spark, tables.ITEM_INDEX, MONDAY, lambda _: numbered(spark, [("a", 2)], MONDAY))
+    before = dict(lake.versions_written)
+    lake.append(spark, tables.ITEM_INDEX, MONDAY, lambda known: known.limit(0))
+    assert lake.versions_written == before
+
+
+def test_many_appends_are_rewritten_as_few_files(spark: SparkSession, lake: Lake) -> None:
+    for n in range(9):
+        lake.append(spark, tables.ITEM_INDEX, MONDAY, lambda _, n=n: numbered(spark, [(f"i{n}", n)], MONDAY))
+    now = lake._snapshot(tables.ITEM_INDEX)
+    assert now is not None and len(now.files) < 8
+    assert sorted(row.item_idx for row in lake.read(spark, tables.ITEM_INDEX).collect()) == list(range(9))
+
+
+def test_rollback_drops_newer_dates(spark: SparkSession, lake: Lake) -> None:
+    for day in (MONDAY, TUESDAY, WEDNESDAY):
+        lake.write(spark, tables.SEEN_ITEMS, day, seen(spark, [(2, [2], "night")], day))
+    assert lake.rollback(tables.SEEN_ITEMS, MONDAY) == [TUESDAY, WEDNESDAY]
+    assert lake.dates(tables.SEEN_ITEMS) == [MONDAY]
+
+
+def test_vacuum_removes_what_no_commit_names(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "night")], MONDAY))
+    kept = lake.files(tables.SEEN_ITEMS, MONDAY)[0].uri
+    orphan = tmp_path / "lake/seen_items/attempt=dead/run_date=2024-01-01/part-0.parquet"
+    orphan.parent.mkdir(parents=True)
+    shutil.copyfile(kept.removeprefix("file://"), orphan)
+    lake.vacuum(tables.SEEN_ITEMS, 0)
+    assert not orphan.exists()
+    assert lake.read(spark, tables.SEEN_ITEMS, MONDAY).count() == 1
+
+
+def test_rows_without_spark_equal_rows_with_it(spark: SparkSession, lake: Lake) -> None:
+    row = {
+        "name": "m",
+        "role": "twin",
+        "data_end": dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
+        "version": "v",
+        "files": [("a", "b")],
+        "manifest": "{}",
+        "run_date": MONDAY,
+    }
+    lake.write_rows(tables.MODELS, MONDAY, [row])
+    lake.write_rows(tables.MODELS, MONDAY, [row])
+    assert lake.read(spark, tables.MODELS, MONDAY).collect()[0].files == {"a": "b"}
+    assert lake.read_rows(tables.MODELS, until=TUESDAY).num_rows == 1
+    assert lake.read_rows(tables.MODELS, TUESDAY).num_rows == 0
+
+
+def test_continuing_needs_the_same_basis_and_unchanged_inputs(
+    spark: SparkSession, lake: Lake, tmp_path: Path
+) -> None:
+    def fresh() -> Lake:
+        return Lake(str(tmp_path / "lake"))
+
+    for day in (MONDAY, TUESDAY):
+        lake.write(spark, tables.SEEN_ITEMS, day, seen(spark, [(2, [2], "night")], day))
+    builder = fresh()
+    builder.read(spark, tables.SEEN_ITEMS, until=TUESDAY)
+    truth = spark.createDataFrame([(2, [2], "test", TUESDAY)], tables.TRUTH.schema)
+    builder.write(spark, tables.TRUTH, TUESDAY, truth, basis="s")
+    lake.write(spark, tables.SEEN_ITEMS, WEDNESDAY, seen(spark, [(2, [2], "night")], WEDNESDAY))
+    assert fresh().can_continue(tables.TRUTH, TUESDAY, [tables.SEEN_ITEMS], "s")
+    assert not fresh().can_continue(tables.TRUTH, TUESDAY, [tables.SEEN_ITEMS], "other")
+    assert not fresh().can_continue(tables.TRUTH, MONDAY, [tables.SEEN_ITEMS], "s")
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [3], "night")], MONDAY))
+    assert not fresh().can_continue(tables.TRUTH, TUESDAY, [tables.SEEN_ITEMS], "s")
+
+
+def test_an_emptied_log_entry_is_refused(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "night")], MONDAY))
+    (tmp_path / "lake/seen_items/_delta_log/00000000000000000001.json").write_bytes(b"")
+    with pytest.raises(BadDataError, match=r"0001\.json is empty.*restore it"):
+        lake.read(spark, tables.SEEN_ITEMS, MONDAY)
+
+
+def test_a_committed_file_that_is_gone_is_named(spark: SparkSession, lake: Lake) -> None:
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "night")], MONDAY))
+    gone = lake.files(tables.SEEN_ITEMS, MONDAY)[0].uri
+    Path(gone.removeprefix("file://")).unlink()
+    with pytest.raises(BadDataError, match="committed file .*part-.* is gone"):
+        lake.read(spark, tables.SEEN_ITEMS, MONDAY)
+
+
+def test_a_root_that_readers_cannot_spell_is_refused() -> None:
+    for root in ("/tmp/my lake", "/tmp/a#b", "/tmp/lac-été", "s3a://bucket/a b"):
+        with pytest.raises(SettingsError, match="use only"):
+            Lake(root)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    lake = Lake(str(tmp_path / "file"))
+    with pytest.raises((LakeError, BadDataError)) as raised:
+        lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [], MONDAY))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_table_with_reader_features_is_refused_by_name(
+    spark: SparkSession, lake: Lake, tmp_path: Path
+) -> None:
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "night")], MONDAY))
+    (tmp_path / "lake/seen_items/_delta_log/00000000000000000002.json").write_text(
+        '{"protocol":{"minReaderVersion":3,"minWriterVersion":7,'
+        '"readerFeatures":["deletionVectors"],"writerFeatures":["deletionVectors"]}}\n'
+    )
+    with pytest.raises(BadDataError, match="uses deletionVectors"):
+        lake.read(spark, tables.SEEN_ITEMS, MONDAY)
