@@ -1,0 +1,106 @@
+"""String ids to dense integers. An id keeps its number for ever; a night only appends."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+FIRST_IDX = 2  # 0 pads, 1 is unknown
+_HEX_DIGITS = 15  # of each part of the hash: 60 bits fit a long
+
+
+def ids_in(frames: Iterable[DataFrame], kind: str) -> DataFrame:
+    """One row an id (`{kind}_id`) of all `frames`, with its first event (`first_seen_at`, null without one).
+
+    Args:
+        frames: tables with the id column; those with an `event_at` say when the id was first seen.
+        kind: user | item.
+    """
+    id_name = f"{kind}_id"
+    parts = []
+    for frame in frames:
+        first_seen_at = F.col("event_at") if "event_at" in frame.columns else F.lit(None).cast("timestamp")
+        parts.append(frame.select(id_name, first_seen_at.alias("first_seen_at")))
+    together = parts[0]
+    for part in parts[1:]:
+        together = together.unionByName(part)
+    return together.groupBy(id_name).agg(F.min("first_seen_at").alias("first_seen_at"))
+
+
+def new_ids(arrived: DataFrame, known: DataFrame, num_known: int, kind: str, run_date: dt.date) -> DataFrame:
+    """Number the arrived ids that the index does not hold yet, by (first event day, id).
+
+    Ids without an event come last. Ids are sorted day by day; only the days' counts meet in one task.
+
+    Args:
+        arrived: one row an id, as `ids_in` gives it.
+        known: the index as it is; only its ids are read.
+        num_known: its rows. Numbers are dense, so the next one follows from it.
+        kind: user | item.
+        run_date: the night that numbers them.
+    """
+    id_name = f"{kind}_id"
+    new = arrived.join(known.select(id_name), id_name, how="left_anti").withColumn(
+        "day", F.to_date("first_seen_at")
+    )
+    days = new.groupBy("day").agg(F.count(F.lit(1)).alias("num_ids"))
+    earlier_days = Window.orderBy(F.asc_nulls_last("day")).rowsBetween(Window.unboundedPreceding, -1)
+    offsets = days.select(
+        F.col("day").alias("offset_day"),
+        F.coalesce(F.sum("num_ids").over(earlier_days), F.lit(0)).alias("offset"),
+    )
+    in_day = F.row_number().over(Window.partitionBy("day").orderBy(id_name))
+    return (
+        new.withColumn("in_day", in_day)
+        .join(F.broadcast(offsets), F.col("day").eqNullSafe(F.col("offset_day")), how="inner")
+        .select(
+            id_name,
+            (F.lit(num_known + FIRST_IDX - 1) + F.col("offset") + F.col("in_day"))
+            .cast("int")
+            .alias(f"{kind}_idx"),
+            "first_seen_at",
+            F.lit(run_date).alias("run_date"),
+        )
+    )
+
+
+def known_at(index: DataFrame, kind: str, run_date: dt.date, present: Iterable[DataFrame]) -> DataFrame:
+    """The ids known on `run_date`: numbered by then, or in a table of that night.
+
+    The second matters only when nights run out of order: a later night may have numbered the id first.
+
+    Args:
+        index: the whole index.
+        kind: user | item.
+        run_date: D.
+        present: tables as of D with the id column.
+    """
+    later = index.where(F.col("run_date") > F.lit(run_date))
+    ids = ids_in(present, kind).select(f"{kind}_id")
+    return index.where(F.col("run_date") <= F.lit(run_date)).unionByName(
+        later.join(ids, f"{kind}_id", how="left_semi")
+    )
+
+
+def prefix_hash(index: DataFrame, kind: str, num: int) -> DataFrame:
+    """One row, one column `prefix_hash`: a hash of every (number, id) with a number below `num`.
+
+    Each row gives s = sha256(f"{idx} {id}") in hex; a and b are the sums over rows of its first and second
+    15 hex digits as integers, n counts the rows; the hash is sha256(f"{n} {a} {b}") in hex. Sums of integers
+    do not depend on the order of rows.
+    """
+    row = F.sha2(F.concat_ws(" ", F.col(f"{kind}_idx").cast("string"), F.col(f"{kind}_id")), 256)
+
+    def total(first_digit: int) -> Column:
+        part = F.conv(F.substring(row, first_digit, _HEX_DIGITS), 16, 10).cast("decimal(20,0)")
+        return F.coalesce(F.sum(part), F.lit(0)).cast("decimal(38,0)").cast("string")
+
+    return index.where(F.col(f"{kind}_idx") < num).agg(
+        F.sha2(
+            F.concat_ws(" ", F.count(F.lit(1)).cast("string"), total(1), total(1 + _HEX_DIGITS)),
+            256,
+        ).alias("prefix_hash")
+    )
