@@ -142,7 +142,7 @@ class Config(BaseSettings):
 
     lake: LakeSettings
     spark: SparkSettings
-    sources: dict[str, SourceSettings]
+    sources: dict[Annotated[str, Field(pattern=r"^[a-z0-9_]+$")], SourceSettings]
     ingest: IngestSettings
     features: FeatureSettings
     split: SplitSettings
@@ -166,6 +166,7 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Command line, then environment, then files: the first that has a key wins."""
         given = cast(InitSettingsSource, init_settings).init_kwargs
         files = YamlConfigSettingsSource(settings_cls, yaml_file=given["files"], deep_merge=True)
         options = InitSettingsSource(settings_cls, init_kwargs=given["options"])
@@ -222,14 +223,15 @@ def _explain(fault: dict[str, Any]) -> str:
     path = [str(part) for part in fault["loc"]]
     where = ".".join(path) or "settings"
     if fault["type"] != "extra_forbidden":
-        return (
-            f"setting {where}: {fault['msg'].removeprefix('Value error, ')}, got {str(fault['input'])[:80]!r}"
-        )
+        problem = fault["msg"].removeprefix("Value error, ")
+        got = "" if isinstance(fault["input"], dict) else f", got {fault['input']}"
+        return f"setting {where}: {problem}{got}"
     model: Any = Config
     for part in path[:-1]:
         field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field else None
     known = list(getattr(model, "model_fields", {}))
     near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+    near_path = ".".join([*path[:-1], *near])
+    hint = f"did you mean {near_path}?" if near else f"known keys: {', '.join(known)}"
     return f"setting {where}: unknown key; {hint}"

@@ -56,6 +56,7 @@ class DataFile(NamedTuple):
 
     @property
     def num_rows(self) -> int:
+        """Rows of the file."""
         return sum(self.row_group_rows)
 
 
@@ -482,3 +483,5 @@ RUNS = _table(
     key=("attempt", "job"),
     partitions=(),
 )
+
+ALL = tuple(value for value in list(globals().values()) if isinstance(value, Table))

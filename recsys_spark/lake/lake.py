@@ -189,7 +189,7 @@ class Lake:
             if not _rows(files):
                 storage.delete(self._store, f"{table.name}/attempt={metadata['attempt']}")
                 break
-            if self._commit(table, metadata, lambda _, f=files: (f, []), only_at=now.version):  # type: ignore[misc]
+            if self._commit(table, metadata, lambda _, f=files: (f, []), only_at=now.version):
                 break
             storage.delete(self._store, f"{table.name}/attempt={metadata['attempt']}")
         log.info("table_appended table=%s run_date=%s rows=%d", table.name, run_date, _rows(files))

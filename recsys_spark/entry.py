@@ -1,0 +1,155 @@
+"""The console script: `recsys-spark nightly`, each job by name, and looking at what a night made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from recsys_spark import cli, night, tables
+from recsys_spark.cli import Day, Options, Overlays
+from recsys_spark.errors import RecsysError
+from recsys_spark.evaluation import report
+from recsys_spark.lake import Lake
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A nightly recommender for a data lake. Exit statuses stand in the README.",
+)
+output = Console(width=None if sys.stdout.isatty() else 160)
+
+
+@app.command()
+def nightly(
+    date: Day,
+    config: Overlays = None,
+    set: Options = None,  # noqa: A002 - the flag's name
+    submit_each: Annotated[bool, typer.Option("--submit-each", help="One spark-submit a job.")] = False,
+    json: Annotated[
+        str | None, typer.Option("--json", help="Also write the night's JSON to this file.")
+    ] = None,
+) -> None:
+    """Run the whole night of one date; the last line of standard output is its JSON."""
+    chosen = cli.load_or_exit(config or (), set or ())
+    day = date.date()
+    runner = (
+        night.submit_each(chosen, day, config or (), set or ())
+        if submit_each
+        else night.in_one_session(chosen, day)
+    )
+    result = night.run(chosen, day, runner)
+    night.to_json(result, json)
+    raise typer.Exit(result["exit_status"])
+
+
+def _add_job(name: str) -> None:
+    module = importlib.import_module(f"recsys_spark.jobs.{name}")
+
+    def command(date: Day, config: Overlays = None, set: Options = None) -> None:  # noqa: A002
+        chosen = cli.load_or_exit(config or (), set or ())
+        outcome = cli.execute(name, module.run, chosen, date.date(), lambda: cli.session(chosen, name))
+        raise typer.Exit(outcome.exit_status)
+
+    command.__doc__ = f"\b\n{module.__doc__}"
+    app.command(name.replace("_", "-"), rich_help_panel="Jobs, in the order of the night")(command)
+
+
+for _name in night.JOBS:
+    _add_job(_name)
+
+
+def _lake(config: list[str] | None, set: list[str] | None) -> Lake:  # noqa: A002
+    try:
+        return Lake(cli.load_or_exit(config or (), set or ()).lake.root)
+    except RecsysError as error:
+        cli.fail(error)
+        raise
+
+
+@app.command()
+def show(
+    user: Annotated[str, typer.Argument(help="A user id as it stands in the lake.")],
+    config: Overlays = None,
+    set: Options = None,  # noqa: A002
+    date: Annotated[str | None, typer.Option("--date", help="Run date; the live one when left out.")] = None,
+) -> None:
+    """Show a user's recommendations with titles, next to what the user did last."""
+    lake = _lake(config, set)
+    try:
+        shown = report.user(lake, user, dt.date.fromisoformat(date) if date else None)
+    except RecsysError as error:
+        cli.fail(error)
+    output.print(_grid(shown.history, f"What user {user} did last"))
+    output.print(_grid(shown.recommendations, f"Recommended on {shown.run_date} by {shown.recommender}"))
+
+
+@app.command()
+def metrics(
+    config: Overlays = None,
+    set: Options = None,  # noqa: A002
+    nights: Annotated[int, typer.Option(help="How many nights back.")] = 5,
+    k: Annotated[int, typer.Option(help="List length.")] = 10,
+) -> None:
+    """Show the metrics of the last nights, each with its confidence interval."""
+    lake = _lake(config, set)
+    try:
+        rows = report.last_metrics(lake, nights, k)
+    except RecsysError as error:
+        cli.fail(error)
+    output.print(_grid(rows, f"Metrics at {k}, last {nights} nights"))
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="This night's lists go live.")
+    ],
+    config: Overlays = None,
+    set: Options = None,  # noqa: A002
+) -> None:
+    """Make an earlier night's lists live again by dropping the newer ones, in one commit."""
+    lake = _lake(config, set)
+    try:
+        lake.files(tables.RECOMMENDATIONS, to.date())  # refuses a date that has none
+        dropped = lake.rollback(tables.RECOMMENDATIONS, to.date())
+    except RecsysError as error:
+        cli.fail(error)
+    output.print(f"live: {to.date()}; dropped: {', '.join(map(str, dropped)) or 'none'}")
+
+
+@app.command()
+def vacuum(
+    config: Overlays = None,
+    set: Options = None,  # noqa: A002
+    retention_hours: Annotated[int, typer.Option(help="Keep what the versions of these hours name.")] = 168,
+) -> None:
+    """Delete files that no version within the retention names, left-overs of dead runs included."""
+    lake = _lake(config, set)
+    try:
+        for table in tables.ALL:
+            output.print(f"{table.name}: {lake.vacuum(table, retention_hours)} files deleted")
+    except RecsysError as error:
+        cli.fail(error)
+
+
+def _grid(rows: list[dict[str, object]], title: str) -> Grid:
+    grid = Grid(title=title, title_justify="left")
+    for name in rows[0] if rows else ["nothing"]:
+        grid.add_column(name, justify="right" if rows and isinstance(rows[0][name], (int, float)) else "left")
+    for row in rows:
+        grid.add_row(
+            *[f"{v:.4f}" if isinstance(v, float) else "" if v is None else str(v) for v in row.values()]
+        )
+    return grid
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,66 @@
+"""Settings: layers, documentation of every key, and the line a wrong key gets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from recsys_spark import config
+from recsys_spark.errors import SettingsError
+
+
+def test_later_layers_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("train: {epochs: 5, seed: 5, patience: 5}\n")
+    monkeypatch.setenv("RECSYS__TRAIN__EPOCHS", "6")
+    monkeypatch.setenv("RECSYS__TRAIN__SEED", "6")
+    train = config.load([str(overlay)], ["train.epochs=7"]).train
+    assert (train.epochs, train.seed, train.patience) == (7, 6, 5)
+    assert train.batch_size == config.load().train.batch_size  # keys no layer names keep their default
+
+
+@pytest.mark.parametrize(
+    ("option", "line"),
+    [
+        ("train.epoch=3", "setting train.epoch: unknown key; did you mean train.epochs?"),
+        ("trian.epochs=3", "setting trian: unknown key; did you mean train?"),
+        ("train.epochs=many", "setting train.epochs: .*valid integer.*got many"),
+        ("train.epochs=0", "setting train.epochs: .*greater than or equal to 1.*got 0"),
+        ("ingest.max_quarantined_share=.nan", "setting ingest.max_quarantined_share"),
+        ("publish.k=7", "publish.k 7 is not one of evaluate.ks"),
+        ("train", "--set train: expected section.key=value"),
+        ("sources.a b.mapping=x", "sources"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(option: str, line: str) -> None:
+    with pytest.raises(SettingsError, match=line) as raised:
+        config.load([], [option])
+    assert "\n" not in str(raised.value)
+
+
+def test_a_missing_overlay_names_the_shipped_ones() -> None:
+    with pytest.raises(SettingsError, match="no file nowhere.*shipped: .*local"):
+        config.load(["nowhere"])
+
+
+def test_every_key_stands_in_base_yaml_with_a_comment() -> None:
+    text = (config.CONF / "base.yaml").read_text()
+    base = yaml.safe_load(text)
+    for name, field in config.Config.model_fields.items():
+        assert name in base
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            assert list(base[name]) == list(section.model_fields)
+            for key in section.model_fields:
+                body = re.split(r"\n(?=\S)", text.split(f"\n{name}:")[1])[0]
+                (line,) = [x for x in body.splitlines() if x.startswith(f"  {key}:")]
+                assert "#" in line, f"{name}.{key} has no comment"
+
+
+def test_the_fingerprint_follows_the_settings() -> None:
+    assert config.load().fingerprint() == config.load().fingerprint()
+    assert config.load().fingerprint() != config.load([], ["train.seed=2"]).fingerprint()
