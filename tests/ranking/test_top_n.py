@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from recsys_spark.ranking.top_n import candidates, top_n
+
+
+def brute_force(users, items, allowed, num_items, seen):
+    """Every score in double precision, sorted by (score descending, item_idx ascending)."""
+    lists = []
+    for row, user in enumerate(users.astype(np.float64)):
+        scores = [
+            (-(user * items[i].astype(np.float64)).sum(), i)
+            for i in np.flatnonzero(allowed)
+            if i not in seen[row]
+        ]
+        lists.append([(i, -score) for score, i in sorted(scores)[:num_items]])
+    return lists
+
+
+def pairs(seen):
+    rows = [row for row, items in enumerate(seen) for _ in items]
+    return np.array(rows, dtype=np.int64), np.array([i for items in seen for i in items], dtype=np.int64)
+
+
+def as_rows(lists):
+    return [
+        [(int(i), float(s)) for i, s in zip(items[:n], scores[:n], strict=True)]
+        for items, scores, n in zip(lists.item_idx, lists.scores, lists.num_items, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("num_items", [1, 7, 40, 500])
+def test_equals_brute_force_in_double_precision_with_seen_and_unavailable_items(num_items):
+    rng = np.random.default_rng(7)
+    users = rng.normal(size=(12, 17)).astype(np.float32)
+    items = rng.normal(size=(900, 17)).astype(np.float32)
+    allowed = rng.random(900) < 0.8
+    seen = [set(rng.choice(900, size=n).tolist()) for n in [0, 1, 880, 30, 30, 30, 5, 5, 5, 0, 0, 400]]
+    got = top_n(users, candidates(items, allowed), num_items, pairs(seen))
+    assert as_rows(got) == brute_force(users, items, allowed, num_items, seen)
+
+
+def test_equal_scores_come_by_item_idx_however_many_tie():
+    items = np.ones((3000, 4), dtype=np.float32)
+    items[2500] = 2
+    got = top_n(np.ones((2, 4), dtype=np.float32), candidates(items, np.arange(3000) >= 2), 4)
+    assert got.item_idx.tolist() == [[2500, 2, 3, 4]] * 2
+    assert got.scores.tolist() == [[8, 4, 4, 4]] * 2
+
+
+def test_float64_decides_between_items_that_float32_cannot_tell_apart():
+    rng = np.random.default_rng(3)
+    items = (1000 + 1e-3 * rng.normal(size=(500, 64))).astype(np.float32)
+    users = np.ones((4, 64), dtype=np.float32)
+    allowed = np.ones(500, dtype=bool)
+    got = top_n(users, candidates(items, allowed), 5)
+    assert as_rows(got) == brute_force(users, items, allowed, 5, [set()] * 4)
+
+
+def test_result_does_not_depend_on_block_size():
+    rng = np.random.default_rng(5)
+    users = rng.normal(size=(64, 9)).astype(np.float32)
+    items = candidates(rng.normal(size=(2000, 9)).astype(np.float32), np.ones(2000, dtype=bool))
+    whole = top_n(users, items, 20)
+    parts = [top_n(users[start : start + 2], items, 20) for start in range(0, 64, 2)]
+    assert np.array_equal(whole.item_idx, np.concatenate([p.item_idx for p in parts]))
+    assert np.array_equal(whole.scores, np.concatenate([p.scores for p in parts]))
+
+
+def test_fewer_candidates_than_n_give_a_shorter_list():
+    items = np.array([[0], [0], [3], [5]], dtype=np.float32)
+    allowed = np.array([False, False, True, True])
+    got = top_n(np.ones((2, 1), np.float32), candidates(items, allowed), 3, pairs([{3}, {2, 3}]))
+    assert got.item_idx.tolist() == [[2, 0, 0], [0, 0, 0]]
+    assert got.num_items.tolist() == [1, 0]
+
+
+def test_no_candidates_give_empty_lists():
+    got = top_n(np.ones((2, 3)), candidates(np.ones((5, 3)), np.zeros(5, dtype=bool)), 4, pairs([{2}, set()]))
+    assert got.num_items.tolist() == [0, 0]
+
+
+def test_items_seen_but_newer_than_the_vectors_are_ignored():
+    items = candidates(np.ones((4, 1), np.float32), np.arange(4) >= 2)
+    assert top_n(np.ones((2, 1)), items, 2, pairs([{99, 2}, {4}])).item_idx.tolist() == [[3, 0], [2, 3]]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_vectors_that_are_not_finite_are_refused(value):
+    vectors = np.ones((4, 2), np.float32)
+    vectors[3, 1] = value
+    with pytest.raises(ValueError, match="item_idx 3 is not finite"):
+        candidates(vectors, np.ones(4, dtype=bool))
+    with pytest.raises(ValueError, match="user vector"):
+        top_n(vectors, candidates(np.ones((4, 2)), np.ones(4, dtype=bool)), 2)
