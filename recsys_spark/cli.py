@@ -59,7 +59,7 @@ def main(run: Run) -> None:
     job = Path(sys.argv[0]).stem
     module = sys.modules[run.__module__]
 
-    def command(date: Day, config: Overlays = None, set: Options = None) -> None:  # noqa: A002 - the flag's name
+    def command(date: Day, config: Overlays = None, set: Options = None) -> None:
         chosen = load_or_exit(config or (), set or ())
         outcome = execute(job, run, chosen, date.date(), lambda: session(chosen, job))
         raise typer.Exit(outcome.exit_status)

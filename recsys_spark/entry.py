@@ -30,7 +30,7 @@ output = Console(width=None if sys.stdout.isatty() else 160)
 def nightly(
     date: Day,
     config: Overlays = None,
-    set: Options = None,  # noqa: A002 - the flag's name
+    set: Options = None,
     submit_each: Annotated[bool, typer.Option("--submit-each", help="One spark-submit a job.")] = False,
     json: Annotated[
         str | None, typer.Option("--json", help="Also write the night's JSON to this file.")
@@ -52,7 +52,7 @@ def nightly(
 def _add_job(name: str) -> None:
     module = importlib.import_module(f"recsys_spark.jobs.{name}")
 
-    def command(date: Day, config: Overlays = None, set: Options = None) -> None:  # noqa: A002
+    def command(date: Day, config: Overlays = None, set: Options = None) -> None:
         chosen = cli.load_or_exit(config or (), set or ())
         outcome = cli.execute(name, module.run, chosen, date.date(), lambda: cli.session(chosen, name))
         raise typer.Exit(outcome.exit_status)
@@ -65,7 +65,7 @@ for _name in night.JOBS:
     _add_job(_name)
 
 
-def _lake(config: list[str] | None, set: list[str] | None) -> Lake:  # noqa: A002
+def _lake(config: list[str] | None, set: list[str] | None) -> Lake:
     try:
         return Lake(cli.load_or_exit(config or (), set or ()).lake.root)
     except RecsysError as error:
@@ -77,7 +77,7 @@ def _lake(config: list[str] | None, set: list[str] | None) -> Lake:  # noqa: A00
 def show(
     user: Annotated[str, typer.Argument(help="A user id as it stands in the lake.")],
     config: Overlays = None,
-    set: Options = None,  # noqa: A002
+    set: Options = None,
     date: Annotated[str | None, typer.Option("--date", help="Run date; the live one when left out.")] = None,
 ) -> None:
     """Show a user's recommendations with titles, next to what the user did last."""
@@ -93,7 +93,7 @@ def show(
 @app.command()
 def metrics(
     config: Overlays = None,
-    set: Options = None,  # noqa: A002
+    set: Options = None,
     nights: Annotated[int, typer.Option(help="How many nights back.")] = 5,
     k: Annotated[int, typer.Option(help="List length.")] = 10,
 ) -> None:
@@ -112,7 +112,7 @@ def rollback(
         dt.datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="This night's lists go live.")
     ],
     config: Overlays = None,
-    set: Options = None,  # noqa: A002
+    set: Options = None,
 ) -> None:
     """Make an earlier night's lists live again by dropping the newer ones, in one commit."""
     lake = _lake(config, set)
@@ -127,7 +127,7 @@ def rollback(
 @app.command()
 def vacuum(
     config: Overlays = None,
-    set: Options = None,  # noqa: A002
+    set: Options = None,
     retention_hours: Annotated[int, typer.Option(help="Keep what the versions of these hours name.")] = 168,
 ) -> None:
     """Delete files that no version within the retention names, left-overs of dead runs included."""

@@ -1,0 +1,50 @@
+# Everything the project does from a shell; `make help` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+JAVA := . scripts/java.sh;
+PYTEST := $(JAVA) .venv/bin/pytest
+
+.PHONY: help setup demo test test-slow test-jars trial bench lint format lock clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## virtual environment with locked versions, and Java if the machine has none
+	@scripts/setup.sh
+
+demo: setup  ## whole nights on an embedded data set, or on real data: make demo DATA=path
+	@$(JAVA) .venv/bin/python scripts/demo $(if $(DATA),--data "$(DATA)")
+
+test: setup  ## the tests, at most 12 minutes on 2 cores
+	@$(PYTEST)
+
+test-slow: setup  ## kills, clusters and long loops
+	@$(PYTEST) -m slow
+
+test-jars: setup  ## what needs jars from outside
+	@$(PYTEST) -m jars
+
+trial: setup  ## long runs on real data: make trial DATA=folder
+	@$(JAVA) .venv/bin/python scripts/trial --data "$(or $(DATA),../shared/data)"
+
+bench: setup  ## the benchmarks; each prints its figures as JSON last
+	@$(JAVA) for script in scripts/bench/*.py; do .venv/bin/python $$script; done
+
+lint: setup  ## ruff, strict types, who may import whom
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+format: setup  ## format and fix what can be fixed
+	@.venv/bin/ruff format .
+	@.venv/bin/ruff check --fix .
+
+lock: setup  ## make requirements.lock anew from pyproject.toml
+	@.venv/bin/python -m pip install --quiet uv
+	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --upgrade pyproject.toml -o requirements.lock
+
+clean:  ## remove what the commands above made, but not .venv and .jdk
+	@rm -rf .demo .trial .pytest_cache .mypy_cache .ruff_cache .import_linter_cache spark-warehouse dist
