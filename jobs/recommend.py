@@ -1,0 +1,91 @@
+"""Make the lists: for the gate those of the twin and of popularity, for readers tonight's own.
+
+Reads   user_features, histories, seen_items, item_features, segment_popularity  cuts test and night
+        truth          cut test: only these users are judged
+        item_index     a model that learnt other numbers is refused
+        models         the newest twin and the newest published model, young enough
+Writes  segment_lists  what a visitor without an id gets, a list a segment
+        item_lists     similar items by the published model; none on nights of popularity
+        lists          cut test: one a recommender and judged user; cut night: one an active user
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pyspark.sql import DataFrame, SparkSession
+
+from recsys_spark import cli, tables
+from recsys_spark.config import Config
+from recsys_spark.evaluation import splits
+from recsys_spark.lake import Lake
+from recsys_spark.scoring import catalogue, known_models, lists, similar_items
+from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
+from recsys_spark.scoring.known_models import KnownModel
+
+
+def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
+    """Write every list of the run date."""
+    chosen = config.recommend
+    size = (chosen.num_items, chosen.batch_users, chosen.num_threads)
+
+    past = _items(lake, run_date, "test")
+    judged = lists.only_judged(
+        lake.read(spark, tables.USER_FEATURES, run_date, cut="test"),
+        lake.read(spark, tables.TRUTH, run_date, cut="test"),
+    )
+    judged = _with_history(spark, lake, config, run_date, lists.with_control(judged, 0.0), "test")
+    made = lists.under_one_name(lists.lists(judged, past, None, *size, "test", run_date), POPULARITY)
+    twin = _model(spark, lake, config, run_date, "twin", "test")
+    if twin:
+        of_twin = lists.lists(judged, past, twin, *size, "test", run_date)
+        made = made.unionByName(lists.under_one_name(of_twin, twin.name))
+
+    items = _items(lake, run_date, "night")
+    active = lists.only_active(lake.read(spark, tables.USER_FEATURES, run_date, cut="night"))
+    active = _with_history(
+        spark, lake, config, run_date, lists.with_control(active, chosen.control_share), "night"
+    )
+    model = _model(spark, lake, config, run_date, "published", "night")
+    tonight = lists.lists(active, items, model, *size, "night", run_date)
+
+    lake.write_rows(tables.SEGMENT_LISTS, run_date, catalogue.segment_lists(items, chosen.num_items))
+    known = lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night")
+    size = (chosen.num_similar, chosen.batch_users, chosen.num_threads)
+    similar = similar_items.similar_items(known, items, model, *size, run_date)
+    lake.write(spark, tables.ITEM_LISTS, run_date, similar)
+    lake.write(spark, tables.LISTS, run_date, made.unionByName(tonight))
+
+
+def _items(lake: Lake, run_date: dt.date, cut: str) -> Catalogue:
+    return catalogue.catalogue(
+        lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut),
+        lake.read_rows(tables.SEGMENT_POPULARITY, run_date, cut=cut),
+    )
+
+
+def _with_history(
+    spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, users: DataFrame, cut: str
+) -> DataFrame:
+    histories = lake.read(spark, tables.HISTORIES, run_date, cut=cut)
+    seen_items = lake.read(spark, tables.SEEN_ITEMS, run_date, cut=cut)
+    full = lists.with_history(users, histories, seen_items)
+    return lists.without_seen(full) if config.recommend.repeats == "allowed" else full
+
+
+def _model(
+    spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, role: str, cut: str
+) -> KnownModel | None:
+    chosen, split = config.recommend, config.split
+    end = splits.cut_ends(run_date, split.kind, split.valid_days, split.test_days)[cut]
+    models = lake.read_rows(tables.MODELS, until=run_date)
+    model = known_models.newest(
+        models, chosen.recommender, role, run_date, chosen.max_model_age_days, end, lake.get_model
+    )
+    if model:
+        known_models.refuse_another_index(model, lake.read(spark, tables.ITEM_INDEX))
+    return model
+
+
+if __name__ == "__main__":
+    cli.main(run)

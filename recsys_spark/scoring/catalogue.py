@@ -1,0 +1,67 @@
+"""What every scoring process knows about the items of one cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys_spark.models import popularity
+from recsys_spark.models.popularity import Popularity
+from recsys_spark.ranking.top_n import Candidates, candidates, top_n
+
+POPULARITY = "popularity"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """`item_ids` [V] by item_idx (null where there is none), `is_available` bool [V], the fitted counts."""
+
+    item_ids: pa.Array
+    is_available: NDArray[np.bool_]
+    popularity: Popularity
+
+    def popular(self) -> Candidates:
+        """The available items that somebody used."""
+        return candidates(self.popularity.item_vectors, self.popularity.is_known & self.is_available)
+
+
+def catalogue(item_features: pa.Table, segment_popularity: pa.Table) -> Catalogue:
+    """Arrange the rows of one cut of ITEM_FEATURES and SEGMENT_POPULARITY by item_idx."""
+    item_idx = item_features["item_idx"].to_numpy()
+    vocabulary = int(item_idx.max(initial=1)) + 1
+    ids = np.full(vocabulary, None, dtype=object)
+    ids[item_idx] = item_features["item_id"].to_pylist()
+    is_available = np.zeros(vocabulary, dtype=bool)
+    is_available[item_idx] = item_features["is_available"].to_numpy()
+    fitted = popularity.fit(
+        segment_popularity["segment"].to_pylist(),
+        segment_popularity["item_idx"].to_numpy(),
+        segment_popularity["popularity"].to_numpy(),
+        vocabulary,
+    )
+    return Catalogue(pa.array(ids, pa.string()), is_available, fitted)
+
+
+def segment_lists(items: Catalogue, num_items: int) -> list[dict[str, Any]]:
+    """Rows of SEGMENT_LISTS (run_date left out): what a visitor without an id gets."""
+    segments = items.popularity.segments
+    best = top_n(items.popularity.user_vectors(segments), items.popular(), num_items)
+    return [
+        {
+            "segment": segment,
+            "items": [
+                {
+                    "item_id": items.item_ids[int(best.item_idx[row, place])].as_py(),
+                    "rank": place + 1,
+                    "score": float(best.scores[row, place]),
+                    "source": POPULARITY,
+                }
+                for place in range(best.num_items[row])
+            ],
+        }
+        for row, segment in enumerate(segments)
+    ]

@@ -1,0 +1,110 @@
+"""Users in, lists out: the frames around the ranking, and the one Python function Spark calls."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from recsys_spark import tables
+from recsys_spark.scoring import known_models
+from recsys_spark.scoring.catalogue import Catalogue
+from recsys_spark.scoring.known_models import KnownModel
+from recsys_spark.scoring.ranker import HISTORY, ranker
+
+_PARTS_OF_ONE = 1_000_000
+_RANKED = StructType([f for f in tables.LISTS.schema if f.name not in ("cut", "run_date")])
+
+
+def only_active(user_features: DataFrame) -> DataFrame:
+    """The users who get a list tonight."""
+    return user_features.where("is_active")
+
+
+def only_judged(user_features: DataFrame, truth: DataFrame) -> DataFrame:
+    """The users whose list will be compared with what they did next."""
+    return user_features.join(truth.select("user_idx"), "user_idx", how="left_semi")
+
+
+def with_control(users: DataFrame, share: float) -> DataFrame:
+    """Add `is_control`: true for a share of users, by hash of the user id, the same ones every night."""
+    part = F.pmod(F.xxhash64(F.lit("control"), "user_id"), F.lit(_PARTS_OF_ONE))
+    return users.withColumn("is_control", part < F.lit(round(share * _PARTS_OF_ONE)))
+
+
+def with_history(users: DataFrame, histories: DataFrame, seen_items: DataFrame) -> DataFrame:
+    """Add the lists of HISTORIES and `seen`; null where the user has none. Cuts the frame for `lists`."""
+    seen = seen_items.select("user_idx", F.col("items").alias("seen"))
+    return (
+        users.join(histories.select("user_idx", *HISTORY), "user_idx", how="left")
+        .join(seen, "user_idx", how="left")
+        .select(
+            "user_idx",
+            "user_id",
+            F.coalesce("segment", F.lit("")).alias("segment"),
+            "is_control",
+            *HISTORY,
+            "seen",
+        )
+    )
+
+
+def without_seen(users: DataFrame) -> DataFrame:
+    """Forget what was seen: lists may then repeat it."""
+    return users.withColumn("seen", F.lit(None).cast("array<int>"))
+
+
+def lists(
+    users: DataFrame,
+    items: Catalogue,
+    model: KnownModel | None,
+    num_items: int,
+    batch_users: int,
+    num_threads: int,
+    cut: str,
+    run_date: dt.date,
+) -> DataFrame:
+    """Rank the items for each user; one row of LISTS a user.
+
+    Args:
+        users: as `with_history` gives them.
+        model: None gives popularity alone.
+        num_items: N.
+        batch_users: users encoded and multiplied at a time.
+        num_threads: of BLAS and TensorFlow in each process.
+    """
+    shared = users.sparkSession.sparkContext.broadcast(items)
+
+    def rank(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        known_models.cap_threads(num_threads)
+        packed = None
+        for batch in batches:
+            if packed is None:  # not before the first batch: a partition without users loads nothing
+                loaded = known_models.load(model, num_threads) if model else None
+                packed = ranker(shared.value, loaded, num_items, batch_users)
+            for start in range(0, batch.num_rows, batch_users):
+                yield packed.lists(batch.slice(start, batch_users))
+
+    return users.mapInArrow(rank, _RANKED).select(
+        "*", F.lit(cut).alias("cut"), F.lit(run_date).alias("run_date")
+    )
+
+
+def under_one_name(lists: DataFrame, recommender: str) -> DataFrame:
+    """Count every list as `recommender`'s, also those that its fallback filled: what the gate compares."""
+    return lists.withColumn("recommender", F.lit(recommender))
+
+
+def published(lists: DataFrame) -> DataFrame:
+    """Rows of RECOMMENDATIONS from lists of cut night: what readers outside see has no item_idx."""
+    items = F.transform(
+        "items",
+        lambda item: F.struct(item["item_id"], item["rank"], item["score"], item["source"]).cast(
+            tables.LISTED.elementType
+        ),
+    )
+    return tables.RECOMMENDATIONS.check(lists.withColumn("items", items))
