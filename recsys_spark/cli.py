@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pyspark.errors import PySparkException
@@ -79,7 +79,7 @@ def load_or_exit(overlays: Sequence[str], options: Sequence[str]) -> Config:
         fail(error)
 
 
-def fail(error: RecsysError) -> Any:
+def fail(error: RecsysError) -> NoReturn:
     """Log the error's one line and leave with its status."""
     log.error("failed error=%s %s", type(error).__name__, error)
     raise typer.Exit(error.exit_status)

@@ -7,26 +7,23 @@ import json
 import logging
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from deltalake import Schema
 from pyarrow import fs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
-from recsys_spark.errors import BadDataError, LakeError, MissingInputError
-from recsys_spark.lake import delta, storage
+from recsys_spark.errors import LakeError, MissingInputError
+from recsys_spark.lake import delta, parquet, storage
 from recsys_spark.tables import DataFile, Table
 
 log = logging.getLogger(__name__)
 
 _MOST_FILES = 8  # an appended table with more is rewritten as few
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_ROWS_A_FILE = 5_000_000
 
 
 class Lake:
@@ -62,9 +59,10 @@ class Lake:
             BadDataError: the table's log is damaged or a committed file is gone.
         """
         now = self._snapshot(table)
-        if run_date is not None and not _of(now.files if now else [], run_date, None):
+        if run_date is not None and not parquet.chosen(now.files if now else [], run_date, None):
             raise self._missing(table, run_date)
-        frame = self._frame(spark, table, _of(now.files, run_date, cut, until) if now else [])
+        wanted = parquet.chosen(now.files, run_date, cut, until) if now else []
+        frame = parquet.read_frame(spark, self._store, table, wanted)
         if until is not None and "run_date" not in table.partitions:
             frame = frame.where(F.col("run_date") <= F.lit(until))
         log.info(
@@ -85,19 +83,9 @@ class Lake:
     ) -> pa.Table:
         """Like `read`, without Spark: for tables that fit in memory. An absent date gives no rows."""
         now = self._snapshot(table)
-        schema = pa.schema(Schema.from_json(table.schema.json()).to_arrow())
-        parts = [schema.empty_table()]
-        for file in _of(now.files, run_date, cut, until) if now else []:
-            path = self._store.file(table.name, file.path)
-            with pq.ParquetFile(
-                path, filesystem=self._store.filesystem, page_checksum_verification=True
-            ) as opened:
-                part = opened.read()
-            for name, value in file.partition.items():
-                column = pa.array([value] * part.num_rows, pa.string()).cast(schema.field(name).type)
-                part = part.append_column(name, column)
-            parts.append(part.select(schema.names).cast(schema))
-        return pa.concat_tables(parts)
+        return parquet.read_arrow(
+            self._store, table, parquet.chosen(now.files, run_date, cut, until) if now else []
+        )
 
     def exists(self, table: Table, run_date: dt.date) -> bool:
         """Whether a run has written this date, be it with zero rows."""
@@ -116,7 +104,7 @@ class Lake:
             MissingInputError: no run has written this table for `run_date`.
         """
         now = self._snapshot(table)
-        chosen = _of(now.files if now else [], run_date, cut)
+        chosen = parquet.chosen(now.files if now else [], run_date, cut)
         if not chosen:
             raise self._missing(table, run_date)
         paths = [f"{table.name}/{file.path}" for file in chosen]
@@ -127,7 +115,7 @@ class Lake:
     def num_rows(self, table: Table, run_date: dt.date | None = None, cut: str | None = None) -> int:
         """Rows of a date (None: of all), from the commits; no data are read."""
         now = self._snapshot(table)
-        return sum(file.num_rows for file in _of(now.files, run_date, cut)) if now else 0
+        return parquet.num_rows(parquet.chosen(now.files, run_date, cut)) if now else 0
 
     # Writing ---------------------------------------------------------------------------------
 
@@ -161,9 +149,9 @@ class Lake:
         metadata = self._metadata(run_date, basis)
         delta.create(self._store, table, self._metadata(run_date))
         folder = f"attempt={metadata['attempt']}/run_date={run_date}"
-        files = self._write_parquet(spark, table, checked, folder, row_group_rows)
-        self._commit(table, metadata, lambda now: (files, _of(now.files, run_date, None)))
-        log.info("table_written table=%s run_date=%s rows=%d", table.name, run_date, _rows(files))
+        files = parquet.write_frame(self._store, table, checked, folder, row_group_rows)
+        self._commit(table, metadata, lambda now: (files, parquet.chosen(now.files, run_date, None)))
+        log.info("table_written table=%s run_date=%s rows=%d", table.name, run_date, parquet.num_rows(files))
 
     def append(
         self,
@@ -183,39 +171,40 @@ class Lake:
         delta.create(self._store, table, self._metadata(run_date))
         while True:
             now = self._snapshot_of(table)
-            new = table.check(decide(self._frame(spark, table, now.files)))
+            new = table.check(decide(parquet.read_frame(spark, self._store, table, now.files)))
             metadata = self._metadata(run_date)
-            files = self._write_parquet(spark, table, new, f"attempt={metadata['attempt']}", None)
-            if not _rows(files):
+            files = parquet.write_frame(self._store, table, new, f"attempt={metadata['attempt']}")
+            if not parquet.num_rows(files):
                 storage.delete(self._store, f"{table.name}/attempt={metadata['attempt']}")
                 break
             if self._commit(table, metadata, lambda _, f=files: (f, []), only_at=now.version):
                 break
             storage.delete(self._store, f"{table.name}/attempt={metadata['attempt']}")
-        log.info("table_appended table=%s run_date=%s rows=%d", table.name, run_date, _rows(files))
+        log.info("table_appended table=%s run_date=%s rows=%d", table.name, run_date, parquet.num_rows(files))
         self._compact(spark, table, run_date)
 
     def write_rows(self, table: Table, run_date: dt.date, rows: list[dict[str, Any]]) -> None:
         """Replace one date by a few rows, without Spark."""
         delta.create(self._store, table, self._metadata(run_date))
         metadata = self._metadata(run_date)
-        file = self._write_arrow(table, rows, f"attempt={metadata['attempt']}", run_date)
-        self._commit(table, metadata, lambda now: ([file], _of(now.files, run_date, None)))
+        folder = f"attempt={metadata['attempt']}/run_date={run_date}"
+        files = parquet.write_rows(self._store, table, rows, folder)
+        self._commit(table, metadata, lambda now: (files, parquet.chosen(now.files, run_date, None)))
         log.info("table_written table=%s run_date=%s rows=%d", table.name, run_date, len(rows))
 
     def append_rows(self, table: Table, rows: list[dict[str, Any]]) -> None:
         """Add a few rows to a table without partitions, without Spark."""
         metadata = self._metadata(rows[0]["run_date"])
         delta.create(self._store, table, self._metadata(rows[0]["run_date"]))
-        file = self._write_arrow(table, rows, f"attempt={metadata['attempt']}", None)
-        self._commit(table, metadata, lambda now: ([file], []))
+        files = parquet.write_rows(self._store, table, rows, f"attempt={metadata['attempt']}")
+        self._commit(table, metadata, lambda _: (files, []))
 
     def rollback(self, table: Table, run_date: dt.date) -> list[dt.date]:
         """Drop every date after `run_date` in one commit; returns the dates dropped."""
         dropped = [day for day in self.dates(table) if day > run_date]
 
         def newer(now: delta.Snapshot) -> tuple[list[Any], list[delta.CommittedFile]] | None:
-            files = [file for day in dropped for file in _of(now.files, day, None)]
+            files = [file for day in dropped for file in parquet.chosen(now.files, day, None)]
             return ([], files) if files else None
 
         if dropped:
@@ -244,7 +233,7 @@ class Lake:
             if (
                 then is None
                 or now is None
-                or _of(then.files, until=run_date) != _of(now.files, until=run_date)
+                or parquet.chosen(then.files, until=run_date) != parquet.chosen(now.files, until=run_date)
             ):
                 return False
         return True
@@ -301,72 +290,15 @@ class Lake:
         self.versions_written[table.name] = version
         return True
 
-    def _frame(self, spark: SparkSession, table: Table, files: Sequence[delta.CommittedFile]) -> DataFrame:
-        if not files:
-            return spark.createDataFrame([], table.schema)
-        gone = storage.missing(self._store, [f"{table.name}/{file.path}" for file in files])
-        if gone:
-            raise BadDataError(
-                f"table {table.name}: committed file {self._store.spark_uri(gone[0])} is gone ({len(gone)} in all); "
-                "restore it, or run again the job and date that wrote it"
-            )
-        schema = StructType([*table.schema.fields, StructField("attempt", StringType())])
-        reader = spark.read.schema(schema).option("basePath", self._store.spark_uri(table.name))
-        found = reader.parquet(*[self._store.spark_uri(table.name, file.path) for file in files])
-        return found.select(*table.schema.fieldNames())
-
-    def _write_parquet(
-        self, spark: SparkSession, table: Table, df: DataFrame, folder: str, row_group_rows: int | None
-    ) -> list[delta.CommittedFile]:
-        """Write `df` (without run_date when that parts the table) and describe its files."""
-        inner = [name for name in table.partitions if name != "run_date"]
-        where = f"{table.name}/{folder}"
-        writer = df.write.option("maxRecordsPerFile", 0)
-        if row_group_rows:
-            writer = writer.option("parquet.block.row.count.limit", row_group_rows)
-        writer.partitionBy(*inner).parquet(self._store.spark_uri(where))
-        infos = storage.parquet_files(self._store, where)
-        if not infos:  # nothing in any inner partition: one empty file keeps the date visible
-            where = "/".join([where, *(f"{name}={_NO_VALUE}" for name in inner)])
-            spark.createDataFrame([], df.drop(*inner).schema).coalesce(1).write.parquet(
-                self._store.spark_uri(where)
-            )
-            infos = storage.parquet_files(self._store, where)
-        return self._described(table, [(info.path, info.size) for info in infos])
-
-    def _write_arrow(
-        self, table: Table, rows: list[dict[str, Any]], folder: str, run_date: dt.date | None
-    ) -> delta.CommittedFile:
-        schema = pa.schema(Schema.from_json(table.schema.json()).to_arrow())
-        data = pa.Table.from_pylist(rows, schema)
-        if run_date is not None:
-            folder = f"{folder}/run_date={run_date}"
-            data = data.drop_columns("run_date")
-        self._store.filesystem.create_dir(self._store.file(table.name, folder), recursive=True)
-        path = self._store.file(table.name, folder, "part-0.parquet")
-        pq.write_table(data, path, filesystem=self._store.filesystem)
-        size = self._store.filesystem.get_file_info(path).size
-        return self._described(table, [(path, size)])[0]
-
-    def _described(self, table: Table, found: list[tuple[str, int]]) -> list[delta.CommittedFile]:
-        root = self._store.file(table.name) + "/"
-        names = [path.removeprefix(root) for path, _ in found]
-        inside = [f"{table.name}/{name}" for name in names]
-        storage.sync(self._store, inside)
-        groups = storage.row_group_rows(self._store, inside)
-        return [
-            delta.CommittedFile(name, size, sum(rows), _partition(table, name))
-            for name, (_, size), rows in zip(names, found, groups, strict=True)
-        ]
-
     def _compact(self, spark: SparkSession, table: Table, run_date: dt.date) -> None:
         """Rewrite an appended table as few files. Who loses the race leaves it to the next night."""
         now = self._snapshot_of(table)
         if len(now.files) < _MOST_FILES:
             return
         metadata = self._metadata(run_date)
-        rows = self._frame(spark, table, now.files).coalesce(max(1, _rows(now.files) // 5_000_000))
-        files = self._write_parquet(spark, table, rows, f"attempt={metadata['attempt']}", None)
+        most_files = max(1, parquet.num_rows(now.files) // _ROWS_A_FILE)
+        rows = parquet.read_frame(spark, self._store, table, now.files).coalesce(most_files)
+        files = parquet.write_frame(self._store, table, rows, f"attempt={metadata['attempt']}")
         landed = self._commit(table, metadata, lambda _: (files, now.files), only_at=now.version)
         log.info("table_compacted table=%s files=%d landed=%s", table.name, len(now.files), landed)
 
@@ -377,31 +309,3 @@ class Lake:
             f"table {table.name} in {self._store.spark_root}: nothing for run date {run_date}; {have}; "
             "run the job that writes it for that date first"
         )
-
-
-def _of(
-    files: Iterable[delta.CommittedFile],
-    run_date: dt.date | None = None,
-    cut: str | None = None,
-    until: dt.date | None = None,
-) -> list[delta.CommittedFile]:
-    """The files of one date or of the dates up to `until`, and of one cut."""
-
-    def wanted(partition: dict[str, str | None]) -> bool:
-        day = partition.get("run_date")
-        if run_date is not None and day is not None and day != str(run_date):
-            return False
-        if until is not None and day is not None and day > str(until):
-            return False
-        return cut is None or partition.get("cut") in (cut, None)
-
-    return [file for file in files if wanted(file.partition)]
-
-
-def _rows(files: Iterable[delta.CommittedFile]) -> int:
-    return sum(file.num_rows for file in files)
-
-
-def _partition(table: Table, path: str) -> dict[str, str | None]:
-    named = dict(part.split("=", 1) for part in path.split("/")[:-1])
-    return {name: None if named[name] == _NO_VALUE else named[name] for name in table.partitions}
