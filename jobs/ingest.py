@@ -1,0 +1,35 @@
+"""Take in what arrived for the run date, refuse what is bad, and account for every record.
+
+Reads   the files that each source's mapping names for the run date
+Writes  users, items   what catalogues and user files said
+        quarantine     records that were refused, with the reason
+        source_files   one row a file and table: its sha256 and what became of its records
+        interactions   the events, written last: the next job reads them
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pyspark.sql import SparkSession
+
+from recsys_spark import cli, tables
+from recsys_spark.config import Config
+from recsys_spark.lake import Lake
+from recsys_spark.sources import arrival
+
+
+def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
+    """Read the night's files and write them, all or nothing of what is bad."""
+    sources = {name: (source.mapping, source.folder) for name, source in config.sources.items()}
+    rules = arrival.Rules(**config.ingest.model_dump())
+    with arrival.arrived(spark, sources, run_date, rules) as arrived:
+        lake.write(spark, tables.USERS, run_date, arrived.users)
+        lake.write(spark, tables.ITEMS, run_date, arrived.items)
+        lake.write(spark, tables.QUARANTINE, run_date, arrived.quarantine)
+        lake.write(spark, tables.SOURCE_FILES, run_date, arrived.source_files)
+        lake.write(spark, tables.INTERACTIONS, run_date, arrived.interactions)
+
+
+if __name__ == "__main__":
+    cli.main(run)
