@@ -1,0 +1,68 @@
+"""What a reader may see of everything that has arrived: the newest delivery, one row a key.
+
+A delivery is what one night brought of a source for one table. Files refused whole
+(their reason begins with `file_`) are no delivery: an older sound one stays in force.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+WHOLE_FILE = "file_"
+KEYS = {"interactions": "row_key", "items": "item_id", "users": "user_id"}
+
+
+def only_current(rows: DataFrame, source_files: DataFrame, run_date: dt.date, table_name: str) -> DataFrame:
+    """The rows in force on the night of `run_date`, one per source and key.
+
+    Per source, an `increment` file counts as its newest delivery by name, and of `full`
+    deliveries only the newest counts, if no file of it was refused whole. Of several rows
+    with one key the newest arrival stays, then the first by file name and record.
+
+    Args:
+        rows: everything that arrived for the table up to the night; later rows are left out.
+        source_files: all of it; rows of other tables and later nights are left out.
+        table_name: interactions, items or users.
+    """
+    live = _live_files(source_files, run_date, table_name)
+    current = rows.join(F.broadcast(live), ["source", "file_name", "run_date"], how="left_semi")
+    return _newest(current, ["source", KEYS[table_name]], F.col("run_date").desc()).select(*rows.columns)
+
+
+def catalogue(items: DataFrame, source_files: DataFrame, run_date: dt.date) -> DataFrame:
+    """One row per item ever delivered; what no delivery in force holds is not available.
+
+    Of several sources that know an item, one in force goes before a withdrawn one, then
+    the newest arrival, then the first source by name.
+    """
+    live = _live_files(source_files, run_date, "items").withColumn("is_live", F.lit(True))
+    marked = items.where(F.col("run_date") <= F.lit(run_date)).join(
+        F.broadcast(live), ["source", "file_name", "run_date"], how="left"
+    )
+    order = [F.col("is_live").isNotNull().desc(), F.col("run_date").desc(), F.col("source").asc()]
+    newest = _newest(marked, ["item_id"], *order)
+    known = F.coalesce(F.col("is_available"), F.lit(True)) & F.coalesce(F.col("is_live"), F.lit(False))
+    return newest.withColumn("is_available", known).select(*items.columns)
+
+
+def _live_files(source_files: DataFrame, run_date: dt.date, table_name: str) -> DataFrame:
+    """(source, file_name, run_date) of the deliveries in force."""
+    here = source_files.where((F.col("table") == table_name) & (F.col("run_date") <= F.lit(run_date)))
+    is_refused = F.exists(F.map_keys("num_quarantined"), lambda reason: reason.startswith(WHOLE_FILE))
+    is_full = F.col("delivery") == "full"
+    night = Window.partitionBy("source", "delivery", "run_date")
+    judged = here.withColumn("is_refused", F.coalesce(is_refused, F.lit(False))).withColumn(
+        "is_whole", ~F.max("is_refused").over(night)
+    )
+    sound = judged.where(F.when(is_full, F.col("is_whole")).otherwise(~F.col("is_refused")))
+    unit = Window.partitionBy("source", "delivery", F.when(~is_full, F.col("file_name")))
+    newest = sound.withColumn("newest", F.max("run_date").over(unit))
+    return newest.where(F.col("run_date") == F.col("newest")).select("source", "file_name", "run_date")
+
+
+def _newest(rows: DataFrame, key: list[str], *order: Column) -> DataFrame:
+    window = Window.partitionBy(*key).orderBy(*order, F.col("file_name"), F.col("record"))
+    return rows.withColumn("place", F.row_number().over(window)).where(F.col("place") == 1).drop("place")
