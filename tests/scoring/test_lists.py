@@ -1,0 +1,101 @@
+import datetime as dt
+
+import pyarrow as pa
+import pytest
+
+from recsys_spark import tables
+from recsys_spark.scoring import lists
+from recsys_spark.scoring.catalogue import catalogue
+
+D = dt.date(2024, 5, 31)
+INTS = "array<int>"
+
+
+@pytest.fixture(scope="module")
+def items():
+    features = {"item_idx": [2, 3, 4, 5], "item_id": list("abcd"), "is_available": [True, True, True, False]}
+    counts = {"segment": ["", "", "", "", "FR"], "item_idx": [2, 3, 4, 5, 4], "popularity": [4.0, 3, 2, 9, 1]}
+    return catalogue(pa.table(features), pa.table(counts))
+
+
+@pytest.fixture(scope="module")
+def users(spark):
+    features = spark.createDataFrame(
+        [(2, "u2", "FR", True), (3, "u3", "", True), (4, "u4", None, False), (5, "u5", "DE", True)],
+        "user_idx int, user_id string, segment string, is_active boolean",
+    )
+    histories = spark.createDataFrame(
+        [
+            (2, [0, 2], [0, 1], [0.0, 1.0], [0, 0], [0.0, 1.0]),
+            (3, [2, 3], [1, 1], [1.0, 1.0], [0, 9], [1.0, 1.0]),
+        ],
+        "user_idx int, items array<int>, types array<int>, values array<float>, gaps array<int>, "
+        "weights array<float>",
+    )
+    seen = spark.createDataFrame([(2, [2]), (3, [2, 3])], f"user_idx int, items {INTS}")
+    return lists.with_history(lists.with_control(lists.only_active(features), 0.0), histories, seen)
+
+
+def made(users, items, num_items=2, batch_users=2):
+    return lists.lists(users, items, None, num_items, batch_users, 1, "night", D)
+
+
+def test_every_active_user_gets_a_list_of_the_contract(users, items):
+    rows = {row.user_id: row for row in tables.LISTS.check(made(users, items)).collect()}
+    assert {u: [i.item_id for i in row["items"]] for u, row in rows.items()} == {
+        "u2": ["c", "b"],
+        "u3": ["c"],
+        "u5": ["a", "b"],
+    }
+    assert {u: row.reason for u, row in rows.items()} == {"u2": None, "u3": "too_few_candidates", "u5": None}
+    assert rows["u2"].segment == "FR"
+    assert rows["u3"].cut == "night"
+    assert rows["u3"].run_date == D
+
+
+def test_partitions_order_and_batches_change_nothing(users, items):
+    one = sorted(made(users.coalesce(1), items).collect())
+    assert one == sorted(made(users.repartition(3, "user_id"), items, batch_users=7).collect())
+
+
+def test_repeats_allowed_forgets_what_was_seen(users, items):
+    rows = made(lists.without_seen(users), items).collect()
+    assert {row.user_id: [i.item_id for i in row["items"]] for row in rows} == {
+        "u2": ["c", "a"],
+        "u3": ["a", "b"],
+        "u5": ["a", "b"],
+    }
+
+
+def test_no_users_make_no_lists(users, items):
+    assert made(users.where("false"), items).count() == 0
+
+
+def test_the_control_group_is_a_share_of_users_and_keeps_its_members(spark):
+    users = spark.range(2000).selectExpr("concat('user ', id) AS user_id")
+
+    def group(frame, share):
+        return {row.user_id for row in lists.with_control(frame, share).where("is_control").collect()}
+
+    tenth = group(users, 0.1)
+    assert 150 < len(tenth) < 250
+    assert tenth == group(users.repartition(5), 0.1)
+    assert tenth < group(users, 0.2)
+    assert group(users, 0.0) == set()
+    assert len(group(users, 1.0)) == 2000
+
+
+def test_only_users_with_truth_are_judged(spark):
+    users = spark.createDataFrame([(2, "a"), (3, "b")], "user_idx int, user_id string")
+    truth = spark.createDataFrame([(3, [9])], f"user_idx int, items {INTS}")
+    assert [row.user_id for row in lists.only_judged(users, truth).collect()] == ["b"]
+
+
+def test_published_lists_carry_no_item_idx(users, items):
+    row = lists.published(made(users, items).where("user_id = 'u2'")).first()
+    assert row["items"][0].asDict() == {"item_id": "c", "rank": 1, "score": 1.0, "source": "popularity"}
+
+
+def test_fallbacks_count_for_the_recommender_that_is_judged(users, items):
+    rows = lists.under_one_name(made(users, items), "attention").select("recommender").distinct().collect()
+    assert [row.recommender for row in rows] == ["attention"]

@@ -1,0 +1,186 @@
+"""Batches of users through hand-made vectors; no Spark, no TensorFlow."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys_spark.scoring.catalogue import catalogue, segment_lists
+from recsys_spark.scoring.known_models import LoadedModel
+from recsys_spark.scoring.ranker import TOO_FEW, ranker
+
+RNG = np.random.default_rng(1)
+V, LENGTH = 30, 4
+VECTORS = RNG.normal(size=(V, 5)).astype(np.float32)
+INT_LIST, FLOAT_LIST = pa.list_(pa.int32()), pa.list_(pa.float32())
+
+
+def encode(history):
+    """Mean of the history's item vectors; refuses any shape but the fixed one."""
+    assert all(values.shape == (8, LENGTH) for values in history.values())
+    mask = (history["items"] > 1)[:, :, None]
+    vectors = (VECTORS[history["items"]] * mask).sum(axis=1)
+    vectors[:, -1] = 1
+    return vectors.astype(np.float32)
+
+
+def model(untrained=()):
+    is_trained = np.ones(V, dtype=bool)
+    is_trained[[0, 1, *untrained]] = False
+    return LoadedModel("attention", "v1", encode, VECTORS, is_trained)
+
+
+def items(num=V, unavailable=(), popular=range(2, V), segment=()):
+    features = pa.table(
+        {
+            "item_idx": pa.array(range(2, num), pa.int32()),
+            "item_id": [f"i{i}" for i in range(2, num)],
+            "is_available": [i not in unavailable for i in range(2, num)],
+        }
+    )
+    rows = [("", i, 1000.0 - i) for i in popular] + [("FR", i, 5.0 + i) for i in segment]
+    segments, item_idx, popularity = zip(*rows, strict=True) if rows else ([], [], [])
+    counts = pa.table(
+        {
+            "segment": pa.array(segments, pa.string()),
+            "item_idx": pa.array(item_idx, pa.int32()),
+            "popularity": pa.array(popularity, pa.float64()),
+        }
+    )
+    return catalogue(features, counts)
+
+
+def users(*rows):
+    """(history, seen, segment, is_control); a None history or seen is null."""
+    padded = [None if h is None else [0] * (LENGTH - len(h)) + h for h, *_ in rows]
+    floats = [None if h is None else [float(i) for i in h] for h in padded]
+    columns = {
+        "user_idx": pa.array(range(2, 2 + len(rows)), pa.int32()),
+        "user_id": [f"u{n}" for n in range(len(rows))],
+        "segment": [segment for _, _, segment, _ in rows],
+        "is_control": [is_control for *_, is_control in rows],
+        "items": pa.array(padded, INT_LIST),
+        "types": pa.array(padded, INT_LIST),
+        "values": pa.array(floats, FLOAT_LIST),
+        "gaps": pa.array(padded, INT_LIST),
+        "weights": pa.array(floats, FLOAT_LIST),
+        "seen": pa.array([seen for _, seen, *_ in rows], INT_LIST),
+    }
+    return pa.RecordBatch.from_arrays([pa.array(c) for c in columns.values()], names=list(columns))
+
+
+def listed(batch):
+    return [[item["item_idx"] for item in row] for row in batch["items"].to_pylist()]
+
+
+def column(batch, name):
+    return [[item[name] for item in row] for row in batch["items"].to_pylist()]
+
+
+def test_lists_equal_brute_force_without_seen_untrained_and_unavailable_items():
+    batch = users(([2, 3], [2, 3], "", False), ([4, 5, 6, 7], [4, 5, 6, 7, 20], "", False))
+    got = ranker(items(unavailable=[9]), model(untrained=[10, 11]), 6, 8).lists(batch)
+    for row, (history, seen) in enumerate([([2, 3], {2, 3}), ([4, 5, 6, 7], {4, 5, 6, 7, 20})]):
+        user = VECTORS[history].sum(axis=0)
+        user[-1] = 1
+        scores = {
+            i: float((user.astype(np.float64) * VECTORS[i].astype(np.float64)).sum())
+            for i in set(range(2, V)) - seen - {9, 10, 11}
+        }
+        best = sorted(scores, key=lambda i: (-scores[i], i))[:6]
+        assert listed(got)[row] == best
+        assert column(got, "score")[row] == pytest.approx([scores[i] for i in best], abs=1e-5)
+        assert column(got, "rank")[row] == [1, 2, 3, 4, 5, 6]
+        assert column(got, "source")[row] == ["attention"] * 6
+        assert column(got, "item_id")[row] == [f"i{i}" for i in best]
+    assert got["recommender"].to_pylist() == ["attention"] * 2
+    assert got["model_version"].to_pylist() == ["v1"] * 2
+    assert got["reason"].to_pylist() == [None, None]
+
+
+def test_users_without_usable_history_get_the_popularity_of_their_segment():
+    made = ranker(items(segment=[20, 21]), model(untrained=[8]), 3, 8)
+    got = made.lists(users((None, None, "FR", False), ([8], [8], "", False), ([99, 1], [99], "", False)))
+    assert listed(got) == [[21, 20, 2], [2, 3, 4], [2, 3, 4]]
+    assert got["recommender"].to_pylist() == ["popularity"] * 3
+    assert got["model_version"].to_pylist() == [None] * 3
+    assert column(got, "source") == [["popularity"] * 3] * 3
+
+
+def test_the_control_group_gets_popularity():
+    got = ranker(items(), model(), 3, 8).lists(users(([2, 3], [2, 3], "", True), ([2, 3], [2, 3], "", False)))
+    assert got["recommender"].to_pylist() == ["popularity", "attention"]
+    assert listed(got)[0] == [4, 5, 6]
+
+
+def test_popularity_fills_behind_a_short_list_with_scores_still_falling():
+    made = ranker(items(), model(untrained=range(5, V)), 5, 8)
+    got = made.lists(users(([2], [2, 6], "", False), ([2, 3], [2, 3, 4, 7], "", False)))
+    assert sorted(listed(got)[0][:2]) == [3, 4]
+    assert listed(got)[0][2:] == [5, 7, 8]
+    assert column(got, "source")[0] == ["attention"] * 2 + ["popularity"] * 3
+    assert np.all(np.diff(column(got, "score")[0]) <= 0)
+    assert listed(got)[1] == [5, 6, 8, 9, 10]
+    assert got["recommender"].to_pylist() == ["attention", "popularity"]
+    assert column(got, "rank") == [[1, 2, 3, 4, 5]] * 2
+
+
+def test_a_list_is_shorter_only_when_nothing_is_left_and_says_so():
+    made = ranker(items(popular=[2, 3, 4]), model(untrained=range(4, V)), 3, 8)
+    got = made.lists(users(([2], [2], "", False), (None, [2, 3, 4], "", False), (None, None, "", False)))
+    assert listed(got) == [[3, 4], [], [2, 3, 4]]
+    assert got["reason"].to_pylist() == [TOO_FEW, TOO_FEW, None]
+
+
+def test_a_user_who_saw_nearly_everything_gets_exactly_the_rest():
+    got = ranker(items(), model(), 4, 8).lists(users(([2], list(range(2, V - 3)), "", False)))
+    assert sorted(listed(got)[0]) == [27, 28, 29]
+
+
+def test_without_seen_lists_items_may_repeat():
+    got = ranker(items(), model(), V, 8).lists(users(([2], None, "", False)))
+    assert sorted(listed(got)[0]) == list(range(2, V))
+
+
+def test_items_newer_than_the_model_reach_lists_by_popularity_alone():
+    made = ranker(items(num=33, popular=range(2, 33), unavailable=[31]), model(), 31, 8)
+    got = made.lists(users(([2, 32], [2, 32], "", False)))
+    assert listed(got)[0][-1:] == [30]
+    assert column(got, "source")[0].count("popularity") == 1
+
+
+def test_a_model_that_knows_items_the_catalogue_lost_never_lists_them():
+    got = ranker(items(num=10, popular=range(2, 10)), model(), 9, 8).lists(users(([2], [2], "", False)))
+    assert sorted(listed(got)[0]) == list(range(3, 10))
+
+
+def test_the_company_of_other_users_changes_no_list():
+    batch = users(*[([n + 2, n + 3], [n + 2], "", False) for n in range(7)], (None, None, "", False))
+    made = ranker(items(), model(), 5, 8)
+    whole = made.lists(batch).to_pylist()
+    assert whole == [row for n in range(8) for row in made.lists(batch.slice(n, 1)).to_pylist()]
+
+
+def test_popularity_alone_needs_no_model():
+    got = ranker(items(), None, 2, 8).lists(users(([2], [2], "FR", False)))
+    assert listed(got) == [[3, 4]]
+    assert got["model_version"].to_pylist() == [None]
+
+
+def test_no_items_at_all_give_empty_lists_with_the_reason():
+    got = ranker(items(num=2, popular=[]), None, 2, 8).lists(users((None, None, "", False)))
+    assert listed(got) == [[]]
+    assert got["reason"].to_pylist() == [TOO_FEW]
+
+
+def test_ragged_histories_are_refused():
+    batch = users(([2], [2], "", False), ([3], [3], "", False))
+    ragged = batch.set_column(5, "types", pa.array([[1, 2, 3], [4, 5, 6, 7, 8]], INT_LIST))
+    with pytest.raises(ValueError, match="expected lists of 4"):
+        ranker(items(), model(), 2, 8).lists(ragged)
+
+
+def test_default_lists_of_segments_put_the_segment_first_and_leave_out_the_unavailable():
+    rows = segment_lists(items(segment=[20, 21], unavailable=[2]), 3)
+    got = {row["segment"]: [item["item_id"] for item in row["items"]] for row in rows}
+    assert got == {"": ["i3", "i4", "i5"], "FR": ["i21", "i20", "i3"]}
+    assert rows[0]["items"][0] == {"item_id": "i3", "rank": 1, "score": 997.0, "source": "popularity"}
