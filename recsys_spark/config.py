@@ -75,6 +75,7 @@ class FeatureSettings(Section):
     user_example_items: Count
     imbalance_power: NotNegative
     row_group_rows: Count
+    tie_seed: int
 
 
 class SplitSettings(Section):
@@ -97,8 +98,9 @@ class TrainSettings(Section):
     patience: Count
     num_negatives: Annotated[int, Field(ge=0)]
     max_valid_users: Count
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
     num_threads: Count
+    work_dir: str | None
 
     @model_validator(mode="after")
     def _heads_divide_dim(self) -> TrainSettings:

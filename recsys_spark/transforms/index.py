@@ -67,8 +67,10 @@ def new_ids(arrived: DataFrame, known: DataFrame, num_known: int, kind: str, run
     )
 
 
-def known_at(index: DataFrame, kind: str, run_date: dt.date, present: Iterable[DataFrame]) -> DataFrame:
-    """The ids known on `run_date`: numbered by then, or in a table of that night.
+def known_at(
+    index: DataFrame, kind: str, run_date: dt.date, events: DataFrame, listing: DataFrame
+) -> DataFrame:
+    """The rows of ids known on `run_date`: numbered by then, or in an event or a listing of that night.
 
     The second matters only when nights run out of order: a later night may have numbered the id first.
 
@@ -76,12 +78,20 @@ def known_at(index: DataFrame, kind: str, run_date: dt.date, present: Iterable[D
         index: the whole index.
         kind: user | item.
         run_date: D.
-        present: tables as of D with the id column.
+        events: numbered events as of D.
+        listing: items or users as of D.
     """
     later = index.where(F.col("run_date") > F.lit(run_date))
-    ids = ids_in(present, kind).select(f"{kind}_id")
-    return index.where(F.col("run_date") <= F.lit(run_date)).unionByName(
-        later.join(ids, f"{kind}_id", how="left_semi")
+    in_events = later.join(events.select(f"{kind}_idx"), f"{kind}_idx", how="left_semi")
+    listed = later.join(listing.select(f"{kind}_id"), f"{kind}_id", how="left_semi")
+    there = in_events.unionByName(listed).distinct()
+    return index.where(F.col("run_date") <= F.lit(run_date)).unionByName(there)
+
+
+def idx_of(ids: DataFrame, index: DataFrame, kind: str) -> DataFrame:
+    """The numbers of `ids`."""
+    return ids.join(index.select(f"{kind}_id", f"{kind}_idx"), f"{kind}_id", how="inner").select(
+        f"{kind}_idx"
     )
 
 

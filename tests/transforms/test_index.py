@@ -69,10 +69,16 @@ def test_ids_of_one_day_are_sorted_whatever_the_partitioning(spark: SparkSession
 
 def test_an_id_numbered_by_a_later_night_is_known_only_if_it_is_there_tonight(spark: SparkSession) -> None:
     later = D + dt.timedelta(1)
-    rows = [("now", 2, None, D), ("both", 3, None, later), ("later", 4, None, later)]
+    rows = [
+        ("now", 2, None, D),
+        ("event", 3, None, later),
+        ("listed", 4, None, later),
+        ("later", 5, None, later),
+    ]
     whole = spark.createDataFrame(rows, NOTHING_KNOWN)
-    tonight = spark.createDataFrame([("both", "i", at(1)), ("now", "i", at(1))], EVENT)
-    assert numbers(index.known_at(whole, "user", D, [tonight])) == {"now": 2, "both": 3}
+    events = spark.createDataFrame([(3,), (2,), (3,)], "user_idx int")
+    listed = spark.createDataFrame([("now",), ("listed",)], "user_id string")
+    assert numbers(index.known_at(whole, "user", D, events, listed)) == {"now": 2, "event": 3, "listed": 4}
 
 
 def test_prefix_hash_is_that_of_its_docstring_in_any_order(spark: SparkSession) -> None:

@@ -1,0 +1,145 @@
+"""Build what tonight's model learns from and tonight's lists are made of.
+
+Reads   interactions, items, users, source_files   everything that arrived up to the run date
+        user_index, item_index
+        histories, seen_items                       of the night before, where they still hold
+Writes  feature_columns, item_features, segment_popularity, user_features
+        truth                                       what the validation and test windows hold
+        event_examples, user_examples               on nights with training
+        seen_items, histories
+        sequence_examples                           on nights with training; last, train reads it next
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import ExitStack
+from functools import partial
+
+from pyspark.sql import DataFrame, SparkSession
+
+from recsys_spark import cli, tables
+from recsys_spark.config import Config
+from recsys_spark.evaluation import splits
+from recsys_spark.lake import Lake
+from recsys_spark.sources.mapping import active_days, load_mapping
+from recsys_spark.transforms import arrivals, events, examples, features, histories, index
+
+
+def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
+    """Build every table of features and examples for the run date."""
+    settings, split = config.features, _split(config, run_date)
+    cuts = tables.CUTS if _is_training(config) else ("test", "night")
+    ends = splits.cut_ends(*split)
+    everything = partial(lake.read, spark, until=run_date)
+    files, arrived = everything(tables.SOURCE_FILES), everything(tables.INTERACTIONS)
+    listed = arrivals.only_current(everything(tables.USERS), files, run_date, tables.USERS.name)
+    catalogue = arrivals.catalogue(everything(tables.ITEMS), files, run_date)
+    current = arrivals.only_current(arrived, files, run_date, tables.INTERACTIONS.name)
+    users, items = lake.read(spark, tables.USER_INDEX), lake.read(spark, tables.ITEM_INDEX)
+
+    with ExitStack() as stack:
+
+        def keep(frame: DataFrame) -> DataFrame:
+            stack.callback(frame.persist().unpersist)
+            return frame
+
+        def write(table: tables.Table, rows: DataFrame, basis: str | None = None) -> None:
+            lake.write(spark, table, run_date, events.dated(rows, run_date), basis=basis)
+
+        def write_examples(table: tables.Table, rows: DataFrame) -> None:
+            rows = events.dated(examples.in_hashed_order(rows), run_date)
+            lake.write(spark, table, run_date, rows, row_group_rows=settings.row_group_rows)
+
+        numbered = events.numbered(current, users, items, run_date, settings.event_types, settings.tie_seed)
+        marked = keep(splits.mark_splits(numbered, *split))
+        whole = splits.by_cut(marked, cuts)
+        recent = events.only_recent(whole, ends, settings.history_days)
+        built = features.feature_tables(
+            whole,
+            recent,
+            users=index.known_at(users, "user", run_date, marked, listed),
+            items=index.known_at(items, "item", run_date, marked, catalogue),
+            listed=listed,
+            catalogue=catalogue,
+            ends={cut: ends[cut] for cut in cuts},
+            half_life_days=settings.half_life_days,
+            num_categories=settings.num_categories,
+            title_buckets=settings.title_buckets,
+            active_days=_active_days(config),
+            keep=keep,
+        )
+        write(tables.FEATURE_COLUMNS, built.feature_columns)
+        write(tables.ITEM_FEATURES, built.item_features)
+        write(tables.SEGMENT_POPULARITY, built.segment_popularity)
+        write(tables.USER_FEATURES, built.user_features)
+        write(tables.TRUTH, splits.truth(marked, config.recommend.repeats == "allowed"))
+
+        make = partial(histories.histories, length=settings.history_length)
+        basis, before = _basis(config), _night_before(lake, config, run_date)
+        if before is None:
+            seen, last = histories.seen_items(whole), make(recent)
+        else:
+            touched = index.idx_of(histories.touched_users(arrived, files, before), users, "user")
+            was_seen, was_last = (lake.read(spark, t, before) for t in (tables.SEEN_ITEMS, tables.HISTORIES))
+            seen = histories.continued(histories.seen_items, whole, was_seen, touched)
+            last = histories.continued(
+                make, recent, was_last, touched, _oldest_at(ends, settings.history_days)
+            )
+        write(tables.SEEN_ITEMS, seen, basis)
+        write(tables.HISTORIES, last, basis)
+
+        if _is_training(config):
+            to_learn = splits.only_cuts(recent, ("valid", "night"))
+            weights = examples.item_weights(built.popular, settings.imbalance_power)
+            write_examples(tables.EVENT_EXAMPLES, examples.event_examples(to_learn, weights))
+            write_examples(
+                tables.USER_EXAMPLES, examples.user_examples(to_learn, weights, settings.user_example_items)
+            )
+            write_examples(
+                tables.SEQUENCE_EXAMPLES, examples.sequence_examples(to_learn, settings.history_length)
+            )
+
+
+def _split(config: Config, run_date: dt.date) -> tuple[dt.date, str, int, int]:
+    return run_date, config.split.kind, config.split.valid_days, config.split.test_days
+
+
+def _is_training(config: Config) -> bool:
+    return config.train.enabled and config.recommend.recommender != "popularity"
+
+
+def _active_days(config: Config) -> dict[str, int | None]:
+    """Days by source; None: any event makes active. The key '' is for sources no longer in the settings."""
+    default = config.recommend.active_days
+    days = {
+        name: active_days(load_mapping(source.mapping), default) for name, source in config.sources.items()
+    }
+    return {name: None if n == "all" else n for name, n in {**days, "": default}.items()}
+
+
+def _basis(config: Config) -> str:
+    """The settings that a history depends on: with others the night before cannot be continued."""
+    settings = config.features
+    return (
+        f"history_length={settings.history_length} history_days={settings.history_days} "
+        f"tie_seed={settings.tie_seed} event_types={','.join(settings.event_types)}"
+    )
+
+
+def _night_before(lake: Lake, config: Config, run_date: dt.date) -> dt.date | None:
+    """The newest earlier date whose histories and seen items still follow from what arrived by then."""
+    inputs = [tables.INTERACTIONS, tables.SOURCE_FILES]
+    for date in lake.dates(tables.HISTORIES, until=run_date - dt.timedelta(days=1))[-1:]:
+        both = (tables.SEEN_ITEMS, tables.HISTORIES)
+        if all(lake.can_continue(table, date, inputs, _basis(config)) for table in both):
+            return date
+    return None
+
+
+def _oldest_at(ends: dict[str, dt.datetime], history_days: int) -> dt.datetime:
+    return ends["night"] - dt.timedelta(days=history_days)
+
+
+if __name__ == "__main__":
+    cli.main(run)

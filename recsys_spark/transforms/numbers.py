@@ -1,0 +1,72 @@
+"""Numbers of users and items brought to mean 0 and deviation 1 by the statistics of their cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from recsys_spark.transforms.events import exact
+
+_NOISE = 1e-12  # a variance below this share of the mean square is rounding
+
+
+def mean_and_std(number: Column) -> Column:
+    """Aggregate: struct of the mean and the population deviation; nulls left out, both null without any."""
+    num = F.count(number)
+    mean = F.sum(exact(number)).cast("double") / num
+    mean_square = F.sum(exact(number * number)).cast("double") / num
+    variance = mean_square - mean * mean
+    std = F.sqrt(F.when(variance > mean_square * _NOISE, variance).otherwise(F.lit(0.0)))
+    return F.when(num > 0, F.struct(mean.alias("mean"), std.alias("std")))
+
+
+def scale(number: Column) -> Column:
+    """Aggregate: like `mean_and_std`, with 0 and 1 where there is nothing to scale by."""
+    found = mean_and_std(number)
+    std = F.coalesce(found["std"], F.lit(0.0))
+    return F.struct(
+        F.coalesce(found["mean"], F.lit(0.0)).alias("mean"),
+        F.when(std > 0, std).otherwise(F.lit(1.0)).alias("std"),
+    )
+
+
+def scaled(numbers: Sequence[str]) -> Column:
+    """Two floats a number n: (n - mean) / std by its `n_scale`, 0 where n is missing; and 1 where it is there."""
+    pairs: list[Column] = []
+    for n in numbers:
+        value = (F.col(n) - F.col(f"{n}_scale.mean")) / F.col(f"{n}_scale.std")
+        pairs += [F.coalesce(value, F.lit(0.0)).cast("float"), F.col(n).isNotNull().cast("float")]
+    return F.array(*pairs)
+
+
+def scaled_columns(numbers: Sequence[str]) -> Column:
+    """Name, mean and std of what `scaled` gives, place by place."""
+    named: list[Column] = []
+    for n in numbers:
+        named += [
+            _column(F.lit(n), F.col(f"{n}_scale.mean"), F.col(f"{n}_scale.std")),
+            _indicator(F.lit(f"has_{n}")),
+        ]
+    return F.array(*named)
+
+
+def indicator_columns(names: Column) -> Column:
+    """Name, mean 0 and std 1 of features that are not scaled."""
+    return F.transform(names, _indicator)
+
+
+def placed(stats: DataFrame, entity: str, columns: Column) -> DataFrame:
+    """Rows of FEATURE_COLUMNS without their run_date, from one array of columns a cut."""
+    return stats.select("cut", F.posexplode(columns).alias("position", "column")).select(
+        F.lit(entity).alias("entity"), "position", "column.name", "column.mean", "column.std", "cut"
+    )
+
+
+def _indicator(name: Column) -> Column:
+    return _column(name, F.lit(0.0), F.lit(1.0))
+
+
+def _column(name: Column, mean: Column, std: Column) -> Column:
+    return F.struct(name.alias("name"), mean.alias("mean"), std.alias("std"))
