@@ -1,0 +1,68 @@
+"""Train the twin that the gate judges and the model that is published; starts no Spark.
+
+Reads   sequence_examples      the run date's windows: cut valid for the twin, cut night to publish
+        item_features          of both cuts
+        truth, histories, seen_items   cut valid: how many epochs are best
+        item_index             whose hash ties the model to its item numbers
+Writes  models                 a row for the twin and one for the published model, in one commit
+
+Writes nothing, and says why in the log, when training is off, when popularity is the recommender, or
+when too few users have anything to learn from or to be judged on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import tempfile
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from recsys_spark import cli, tables
+from recsys_spark.config import Config
+from recsys_spark.evaluation import splits
+from recsys_spark.lake import Lake
+from recsys_spark.training import data
+
+log = logging.getLogger(__name__)
+
+
+def run(spark: SparkSession | None, lake: Lake, config: Config, run_date: dt.date) -> None:
+    """Train both models of the night, or say why not."""
+    if not config.train.enabled or config.recommend.recommender == "popularity":
+        log.info("not_trained run_date=%s reason=%s", run_date, "train.enabled or recommend.recommender")
+        return
+    ends = splits.cut_ends(run_date, config.split.kind, config.split.valid_days, config.split.test_days)
+    twin, published = (
+        data.Data(
+            lake.files(tables.SEQUENCE_EXAMPLES, run_date, cut),
+            lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut),
+            ends[cut],
+        )
+        for cut in ("valid", "night")
+    )
+    valid = data.ValidationData(
+        lake.read_rows(tables.TRUTH, run_date, cut="valid"),
+        lake.files(tables.HISTORIES, run_date, "valid"),
+        lake.files(tables.SEEN_ITEMS, run_date, "valid"),
+    )
+    if lacking := data.what_lacks(twin, published, valid, config.train.min_train_users):
+        log.info("not_trained run_date=%s reason=%s", run_date, lacking)
+        return
+    from recsys_spark.training import twins  # starts TensorFlow
+
+    settings = data.Settings(
+        history_length=config.features.history_length,
+        num_types=len(config.features.event_types),
+        repeats_allowed=config.recommend.repeats == "allowed",
+        **config.train.model_dump(exclude={"enabled", "min_train_users", "work_dir"}),
+    )
+    work_dir = Path(config.train.work_dir or tempfile.gettempdir()) / "recsys-spark"
+    index = lake.read_rows(tables.ITEM_INDEX)
+    rows = twins.train(twin, published, valid, index, settings, work_dir, lake.put_model)
+    lake.write_rows(tables.MODELS, run_date, [{**row, "run_date": run_date} for row in rows])
+
+
+if __name__ == "__main__":
+    cli.main(run)

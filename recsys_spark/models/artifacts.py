@@ -1,0 +1,115 @@
+"""A model's folder: weights as safetensors, settings as JSON, item vectors as .npy. No code, no pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+from safetensors.numpy import save as to_bytes
+
+from recsys_spark.errors import BadDataError
+
+WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
+ITEM_VECTORS, TRAINED_ITEMS = "item_vectors.npy", "trained_items.npy"
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def save(
+    folder: Path,
+    settings: Mapping[str, Any],
+    weights: Mapping[str, npt.NDArray[Any]],
+    item_vectors: FloatArray,
+    trained_items: npt.NDArray[np.bool_],
+) -> tuple[str, dict[str, str]]:
+    """Write the four files; returns the version (sha256 of the weights file) and each file's sha256.
+
+    Args:
+        folder: made when it is not there.
+        item_vectors: [V, D + 1].
+        trained_items: [V], true where an item had a training event: the model's candidates.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / WEIGHTS).write_bytes(
+        to_bytes({name: np.ascontiguousarray(weights[name]) for name in sorted(weights)})
+    )
+    (folder / SETTINGS).write_text(json.dumps(dict(settings), indent=1, sort_keys=True) + "\n")
+    np.save(folder / ITEM_VECTORS, np.ascontiguousarray(item_vectors, np.float32), allow_pickle=False)
+    np.save(folder / TRAINED_ITEMS, trained_items.astype(np.bool_), allow_pickle=False)
+    files = {name: _sha256(folder / name) for name in (WEIGHTS, SETTINGS, ITEM_VECTORS, TRAINED_ITEMS)}
+    return files[WEIGHTS], files
+
+
+def verify(folder: Path, files: Mapping[str, str]) -> None:
+    """Compare every file with the sha256 that the table `models` holds.
+
+    Raises:
+        BadDataError: a file is missing, cut short or changed; names it.
+    """
+    for name, expected in sorted(files.items()):
+        path = folder / name
+        if not path.is_file():
+            raise BadDataError(f"model file {path}: missing; restore it or train again")
+        if (got := _sha256(path)) != expected:
+            raise BadDataError(
+                f"model file {path}: sha256 expected {expected[:12]}, got {got[:12]} ({path.stat().st_size} bytes): "
+                "cut short or changed; restore it or train again"
+            )
+
+
+def load_settings(folder: Path) -> dict[str, Any]:
+    """The settings the network was built with."""
+    try:
+        settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder / SETTINGS, error) from error
+    return settings
+
+
+def load_weights(folder: Path) -> dict[str, npt.NDArray[Any]]:
+    """The weights by name.
+
+    Raises:
+        BadDataError: the file cannot be read.
+    """
+    try:
+        weights: dict[str, npt.NDArray[Any]] = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(folder / WEIGHTS, error) from error
+    return weights
+
+
+def load_item_vectors(folder: Path) -> FloatArray:
+    """[V, D + 1] as a memory map: the processes of one machine share its pages."""
+    return _load_array(folder / ITEM_VECTORS, "r")
+
+
+def load_trained_items(folder: Path) -> npt.NDArray[np.bool_]:
+    """[V], true where an item had a training event."""
+    return _load_array(folder / TRAINED_ITEMS, None)
+
+
+def _load_array(path: Path, mmap_mode: Any) -> npt.NDArray[Any]:
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _unreadable(path, error) from error
+    return array
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _unreadable(path: Path, error: Exception) -> BadDataError:
+    return BadDataError(
+        f"model file {path}: cannot be read: {' '.join(str(error).split())[:200]}; train again"
+    )

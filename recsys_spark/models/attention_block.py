@@ -1,0 +1,67 @@
+"""One block of causal self-attention, and its stateless random streams.
+
+Shapes: B batch, L events, D embedding_dim, H heads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class Block(keras.layers.Layer):  # type: ignore[misc]
+    """Attention over the events so far, then a small network on each event; both add to `x`."""
+
+    def __init__(self, embedding_dim: int, num_heads: int, rate: float, seed: int, name: str) -> None:
+        super().__init__(name=name)
+        self.num_heads, self.rate, dim = num_heads, rate, embedding_dim
+
+        def dense(units: int, name: str, place: int) -> keras.layers.Dense:
+            layer = keras.layers.Dense(
+                units, kernel_initializer=keras.initializers.GlorotUniform(seed + place), name=name
+            )
+            layer.build((None, None, dim if name != "contract" else 4 * dim))
+            return layer
+
+        self.attention_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="attention_norm")
+        self.network_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="network_norm")
+        self.attention_norm.build((None, None, dim))
+        self.network_norm.build((None, None, dim))
+        self.qkv, self.out = dense(3 * dim, "qkv", 0), dense(dim, "out", 1)
+        self.expand, self.contract = dense(4 * dim, "expand", 2), dense(dim, "contract", 3)
+        self.built = True
+
+    def call(self, x: Any, is_event: Any, key: Any, *, place: int) -> Any:
+        """[B, L, D] to [B, L, D]; `place` keeps the dropouts of blocks apart."""
+        x += dropout(
+            self.out(self._attend(self.attention_norm(x), is_event, key, place)), self.rate, key, place + 1
+        )
+        hidden = tf.nn.gelu(self.expand(self.network_norm(x)), approximate=True)  # [B, L, 4 D]
+        return x + dropout(self.contract(hidden), self.rate, key, place + 2)
+
+    def _attend(self, x: Any, is_event: Any, key: Any, place: int) -> Any:
+        batch, length, dim = tf.shape(x)[0], tf.shape(x)[1], x.shape[2]
+        size = dim // self.num_heads
+        heads = tf.reshape(self.qkv(x), [batch, length, 3, self.num_heads, size])
+        q, k, v = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))  # each [B, H, L, D / H]
+        scores = tf.matmul(q, k, transpose_b=True) / size**0.5  # [B, H, L, L]
+        causal = tf.linalg.band_part(tf.ones([length, length], tf.bool), -1, 0)
+        allowed = causal & is_event[:, None, None, :]
+        share = tf.nn.softmax(tf.where(allowed, scores, -1e9))
+        share = dropout(share, self.rate, key, place)
+        mixed = tf.transpose(tf.matmul(share, v), [0, 2, 1, 3])  # [B, L, H, D / H]
+        return tf.reshape(mixed, [batch, length, dim])
+
+
+def dropout(x: Any, rate: float, key: Any, place: int) -> Any:
+    """Zero a share `rate` of `x`, the rest scaled up; nothing without a key. Each place has its own stream."""
+    if key is None or not rate:
+        return x
+    return tf.nn.experimental.stateless_dropout(x, rate, seed=stream(key, 1000 + place))
+
+
+def stream(key: Any, place: int) -> Any:
+    """The seed of one random stream: [2] int64, another for each place of the network and each key."""
+    return tf.constant([place, 0], tf.int64) + (tf.zeros([2], tf.int64) if key is None else key)

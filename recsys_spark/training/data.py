@@ -1,0 +1,104 @@
+"""What a night's training reads, as plain values; importing this starts no TensorFlow."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from recsys_spark.errors import BadDataError
+from recsys_spark.tables import DataFile
+
+
+class Data(NamedTuple):
+    """What one model learns from: all of one cut."""
+
+    sequences: Sequence[DataFile]  # SEQUENCE_EXAMPLES
+    items: pa.Table  # ITEM_FEATURES
+    data_end: dt.datetime  # every event is before this instant
+
+
+class ValidationData(NamedTuple):
+    """What the twin's epochs are chosen on: cut valid."""
+
+    truth: pa.Table  # TRUTH
+    histories: Sequence[DataFile]  # HISTORIES
+    seen: Sequence[DataFile]  # SEEN_ITEMS
+
+
+class Settings(NamedTuple):
+    """Section `train` of the settings, and what the tables were built with."""
+
+    history_length: int
+    num_types: int
+    repeats_allowed: bool
+    embedding_dim: int
+    num_blocks: int
+    num_heads: int
+    dropout: float
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    patience: int
+    num_negatives: int
+    max_valid_users: int
+    seed: int
+    num_threads: int
+
+
+def what_lacks(twin: Data, published: Data, valid: ValidationData, min_train_users: int) -> str | None:
+    """Why there is too little to train on, or None.
+
+    Both models need `min_train_users` users with a window, and the twin someone to be judged on.
+    """
+    for role, data in (("twin", twin), ("published", published)):
+        num_users = _num_users(data.sequences)
+        if num_users < min_train_users:
+            return f"{role}_users={num_users} min_train_users={min_train_users}"
+    return None if valid.truth.num_rows else "valid_users=0"
+
+
+def items_of(rows: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Events [V] and features [V, F] by item number; V ends with the last item that had an event.
+
+    Items first seen later have greater numbers: left out, they cannot change the shapes of the twin.
+
+    Raises:
+        BadDataError: an item has no features, or another number of them than the next.
+    """
+    last = pc.max(rows.filter(pc.greater(rows["num_events"], 0))["item_idx"])
+    rows = rows.filter(pc.less_equal(rows["item_idx"], last)).combine_chunks()
+    place = rows["item_idx"].to_numpy()
+    lists = rows["features"].combine_chunks()
+    lengths = np.unique(pc.list_value_length(lists).to_numpy(zero_copy_only=False))
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    if len(lengths) != 1 or not np.isfinite(lengths).all() or not np.isfinite(values).all():
+        raise BadDataError(
+            f"item_features: expected as many finite features in each row, got lengths {lengths.tolist()}"
+        )
+    counts = np.zeros(int(place.max()) + 1, np.int64)
+    counts[place] = rows["num_events"].to_numpy()
+    features = np.zeros((len(counts), int(lengths[0])), np.float32)
+    features[place] = values.reshape(len(place), -1)
+    return counts, features
+
+
+def _num_users(files: Sequence[DataFile]) -> int:
+    """Users with a training window: each has exactly one that is its newest."""
+    total = 0
+    for file in files:
+        filesystem, path = pafs.FileSystem.from_uri(file.uri.replace("s3a://", "s3://", 1))
+        try:
+            with pq.ParquetFile(path, filesystem=filesystem, page_checksum_verification=True) as opened:
+                windows: Any = opened.read(["window"])["window"]
+        except (OSError, pa.ArrowException) as error:
+            raise BadDataError(f"{file.uri}: cannot be read: {' '.join(str(error).split())}") from error
+        total += int(pc.sum(pc.equal(windows, 0)).as_py() or 0)
+    return total

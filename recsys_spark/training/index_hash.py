@@ -1,0 +1,20 @@
+"""The hash of an index's prefix without Spark: the same formula as `transforms.index.prefix_hash`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+_HEX_DIGITS = 15
+
+
+def prefix_hash(ids: Iterable[tuple[int, str]], num: int) -> str:
+    """A hash of every (number, id) with a number below `num`, in any order."""
+    count = first = second = 0
+    for idx, id_ in ids:
+        if idx < num:
+            row = hashlib.sha256(f"{idx} {id_}".encode()).hexdigest()
+            first += int(row[:_HEX_DIGITS], 16)
+            second += int(row[_HEX_DIGITS : 2 * _HEX_DIGITS], 16)
+            count += 1
+    return hashlib.sha256(f"{count} {first} {second}".encode()).hexdigest()

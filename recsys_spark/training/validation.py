@@ -1,0 +1,149 @@
+"""NDCG@10 on the validation users: what decides how many epochs are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from recsys_spark.errors import BadDataError
+from recsys_spark.ranking.metrics import ndcg_at_k
+from recsys_spark.ranking.top_n import candidates, top_n
+from recsys_spark.tables import DataFile
+from recsys_spark.training.columns import Array, ColumnType, to_numpy
+
+K = 10
+BATCH_USERS = 256
+
+Encode = Callable[[Mapping[str, Array]], npt.NDArray[np.float32]]
+Pairs = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Users with their histories [U, L] and, as (user's row, item) pairs, what they chose and had seen."""
+
+    histories: dict[str, Array]
+    truth: Pairs
+    seen: Pairs
+
+    @property
+    def num_users(self) -> int:
+        """U."""
+        return len(self.histories["items"])
+
+    def ndcg(
+        self, encode: Encode, item_vectors: npt.NDArray[np.float32], is_trained: npt.NDArray[np.bool_]
+    ) -> float:
+        """Mean NDCG@10 over the users; all trained items are ranked, seen ones left out.
+
+        Args:
+            encode: histories [B, L] to user vectors [B, D + 1]; always given 256 rows.
+            item_vectors: [V, D + 1].
+            is_trained: [V].
+        """
+        items = candidates(item_vectors, is_trained)
+        total = 0.0
+        for start in range(0, self.num_users, BATCH_USERS):
+            block = {name: rows[start : start + BATCH_USERS] for name, rows in self.histories.items()}
+            used = len(block["items"])
+            full = {name: np.pad(rows, ((0, BATCH_USERS - used), (0, 0))) for name, rows in block.items()}
+            vectors = encode(full)
+            seen, truth = _within(self.seen, start, used), _within(self.truth, start, used)
+            best = top_n(vectors, items, K, seen)
+            hits = np.isin(_codes(np.arange(used)[:, None], best.item_idx[:used]), _codes(*truth))
+            num_truth = np.bincount(truth[0], minlength=used)
+            total += float(ndcg_at_k(hits, num_truth, K).sum())
+        return total / self.num_users
+
+
+def load(
+    truth: pa.Table,
+    histories: Sequence[DataFile],
+    seen: Sequence[DataFile],
+    columns: Mapping[str, ColumnType],
+    num_items: int,
+    max_users: int,
+    repeats_allowed: bool,
+    seed: int,
+) -> Validation:
+    """Choose at most `max_users` users of `truth` by a hash of their number, and read what they need.
+
+    Args:
+        truth: rows of TRUTH, cut valid.
+        histories: files of HISTORIES, cut valid.
+        seen: files of SEEN_ITEMS, cut valid.
+        columns: the history columns the model reads.
+        num_items: V; an item numbered after training counts as unknown.
+        repeats_allowed: true: what was seen may be recommended.
+
+    Raises:
+        BadDataError: a chosen user has no history, or a file breaks its contract.
+    """
+    users = truth["user_idx"].to_numpy()
+    users = np.sort(users[np.argsort(_hash(users, seed), kind="stable")][:max_users])
+    found = _rows_of(histories, ["user_idx", *columns], users)
+    if not np.array_equal(found["user_idx"].to_numpy(), users):
+        raise BadDataError(
+            f"histories, cut valid: {found.num_rows} rows for {len(users)} users of truth; run build_features again"
+        )
+    matrices = {name: to_numpy(found, name, kind, "histories, cut valid") for name, kind in columns.items()}
+    matrices["items"] = np.where(matrices["items"] < num_items, matrices["items"], 1)
+    nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
+    left_out = nothing if repeats_allowed else _pairs(_rows_of(seen, ["user_idx", "items"], users), users)
+    chosen = _pairs(truth.filter(pc.is_in(truth["user_idx"], pa.array(users))), users)
+    return Validation(matrices, chosen, left_out)
+
+
+def _rows_of(files: Sequence[DataFile], columns: list[str], users: Array) -> pa.Table:
+    """The rows of these users, ordered by user."""
+    wanted = pc.field("user_idx").isin(pa.array(users))
+    parts = []
+    for file in files:
+        filesystem, path = pafs.FileSystem.from_uri(file.uri.replace("s3a://", "s3://", 1))
+        try:
+            parts.append(
+                pq.read_table(
+                    path, filesystem=filesystem, columns=columns, filters=wanted, partitioning=None,
+                    page_checksum_verification=True,
+                )
+            )  # fmt: skip
+        except (OSError, pa.ArrowException) as error:
+            raise BadDataError(f"{file.uri}: cannot be read: {' '.join(str(error).split())}") from error
+    return pa.concat_tables(parts).combine_chunks().sort_by("user_idx")
+
+
+def _pairs(rows: pa.Table, users: Array) -> Pairs:
+    """(row of the user in `users`, item) for every element of the lists `items`."""
+    lists = rows["items"].combine_chunks()
+    row = np.searchsorted(users, rows["user_idx"].to_numpy())
+    items = lists.flatten().to_numpy(zero_copy_only=False).astype(np.int64)
+    rows_of_items = np.repeat(row, pc.list_value_length(lists).to_numpy(zero_copy_only=False)).astype(
+        np.int64
+    )
+    order = np.argsort(rows_of_items, kind="stable")
+    return rows_of_items[order], items[order]
+
+
+def _within(pairs: Pairs, start: int, num: int) -> Pairs:
+    first, last = np.searchsorted(pairs[0], [start, start + num])
+    return pairs[0][first:last] - start, pairs[1][first:last]
+
+
+def _codes(rows: Array, items: Array) -> Array:
+    return np.asarray(rows.astype(np.int64) * 2**32 + items)
+
+
+def _hash(numbers: Array, seed: int) -> Any:
+    """splitmix64 of each number and the seed."""
+    z = numbers.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
