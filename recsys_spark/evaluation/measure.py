@@ -1,0 +1,160 @@
+"""From judged lists to rows of METRICS: exact means, confidence intervals, paired differences."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys_spark.evaluation import bootstrap
+from recsys_spark.evaluation.user_metrics import METRICS, item_facts, user_metrics
+
+log = logging.getLogger(__name__)
+
+_EXACT = "decimal(20,12)"  # sums of decimals do not depend on partitions; sums of doubles do
+
+
+@dataclass(frozen=True)
+class CatalogueFacts:
+    """Numbers of one cut: `num_eligible` items are available and used; `popular_from` is a popularity."""
+
+    num_items: int
+    num_eligible: int
+    num_users: int
+    popular_from: float
+
+
+def catalogue_facts(item_features: pa.Table, num_users: int) -> CatalogueFacts:
+    """Count the items of one cut; popular is the most popular tenth of the used ones, ties included."""
+    popularity = item_features["popularity"].to_numpy()
+    used = np.sort(popularity[popularity > 0])[::-1]
+    is_available = item_features["is_available"].to_numpy()
+    popular_from = float(used[(len(used) - 1) // 10]) if len(used) else float("inf")
+    eligible = int((is_available & (popularity > 0)).sum())
+    return CatalogueFacts(item_features.num_rows, eligible, num_users, popular_from)
+
+
+def measure(
+    judged: DataFrame,
+    item_features: DataFrame,
+    item: str,
+    facts: CatalogueFacts,
+    recommenders: Sequence[str],
+    split: str,
+    ks: Sequence[int],
+    min_users: int,
+    num_samples: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Rows of METRICS (run_date left out) for each recommender, and for each minus the last one.
+
+    Args:
+        judged: as `evaluation.judged` makes it.
+        item_features: the cut whose items were listed.
+        item: item_idx | item_id, what `judged` names items by.
+        recommenders: in order; the last is what the others are compared with.
+        min_users: fewer users are too few to judge.
+        num_samples, seed: of the bootstrap.
+    """
+    judged = judged.persist()
+    try:
+        num_users = judged.select("user").distinct().count()
+        per_user = user_metrics(
+            judged, item_facts(item_features, item, facts.popular_from), ks, facts.num_items, facts.num_users
+        )
+        sums = _block_sums(per_user, ks, num_users)
+        covered = _covered(judged, ks)
+    finally:
+        judged.unpersist()
+    names = [f"{metric}_{k}" for k in ks for metric in METRICS]
+    blocks = sorted({row["block"] for row in sums})
+    drawn = bootstrap.resamples(len(blocks), num_samples, seed)
+    measured = {
+        name: _Measured.of([row for row in sums if row["recommender"] == name], names, blocks, drawn)
+        for name in recommenders
+    }
+    for name, one in measured.items():
+        for k in ks:
+            one.values[f"coverage_{k}"] = covered.get((name, k), 0) / max(facts.num_eligible, 1)
+    last = recommenders[-1]
+    for name in recommenders[:-1]:
+        measured[f"{name} - {last}"] = measured[name].minus(measured[last])
+    for name, one in measured.items():
+        if one.num_users < min_users:
+            log.info(
+                "too_few_users_to_judge split=%s recommender=%s users=%d needed=%d",
+                split, name.replace(" ", ""), one.num_users, min_users,
+            )  # fmt: skip
+    return [row for name, one in measured.items() for row in one.rows(split, name, ks, min_users)]
+
+
+def _block_sums(per_user: DataFrame, ks: Sequence[int], num_users: int) -> list[dict[str, Any]]:
+    names = [f"{metric}_{k}" for k in ks for metric in METRICS]
+    rows = (
+        per_user.groupBy("recommender", bootstrap.block("user", num_users).alias("block"))
+        .agg(F.count(F.lit(1)).alias("num_users"), *[F.sum(F.col(n).cast(_EXACT)).alias(n) for n in names])
+        .collect()
+    )
+    return [row.asDict() for row in rows]
+
+
+def _covered(judged: DataFrame, ks: Sequence[int]) -> dict[tuple[str, int], int]:
+    listed = judged.select("recommender", F.posexplode("listed").alias("place", "item"))
+    counts = [F.count_distinct(F.when(F.col("place") < k, F.col("item"))).alias(str(k)) for k in ks]
+    rows = listed.groupBy("recommender").agg(*counts).collect()
+    return {(row["recommender"], k): row[str(k)] for row in rows for k in ks}
+
+
+@dataclass
+class _Measured:
+    """One recommender: users, mean by `{metric}_{k}` (None without users), and the resampled means."""
+
+    num_users: int
+    values: dict[str, float | None]
+    samples: dict[str, np.ndarray]
+
+    @staticmethod
+    def of(sums: list[dict[str, Any]], names: list[str], blocks: list[int], drawn: np.ndarray) -> _Measured:
+        place = {block: number for number, block in enumerate(blocks)}
+        counts, totals = np.zeros(len(blocks)), np.zeros((len(blocks), len(names)))
+        for row in sums:
+            counts[place[row["block"]]] = row["num_users"]
+            totals[place[row["block"]]] = [float(row[name]) for name in names]
+        num_users = int(counts.sum())
+        exact = {name: sum((row[name] for row in sums), Decimal(0)) for name in names}
+        values = {name: float(exact[name] / num_users) if num_users else None for name in names}
+        resampled = bootstrap.means(drawn, totals, counts)
+        return _Measured(num_users, values, {name: resampled[:, n] for n, name in enumerate(names)})
+
+    def minus(self, other: _Measured) -> _Measured:
+        pairs = {name: (value, other.values[name]) for name, value in self.values.items()}
+        values = {name: None if a is None or b is None else a - b for name, (a, b) in pairs.items()}
+        samples = {name: values - other.samples[name] for name, values in self.samples.items()}
+        return _Measured(min(self.num_users, other.num_users), values, samples)
+
+    def rows(self, split: str, recommender: str, ks: Sequence[int], min_users: int) -> list[dict[str, Any]]:
+        out = []
+        for k in ks:
+            for metric in (*METRICS, "coverage"):
+                low, high = bootstrap.interval(self.samples.get(f"{metric}_{k}", np.array([])))
+                out.append(
+                    {
+                        "split": split,
+                        "recommender": recommender,
+                        "metric": metric,
+                        "k": k,
+                        "value": self.values[f"{metric}_{k}"],
+                        "ci_low": low,
+                        "ci_high": high,
+                        "num_users": self.num_users,
+                        "is_judged": self.num_users >= min_users,
+                    }
+                )
+        return out
