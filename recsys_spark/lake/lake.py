@@ -148,8 +148,8 @@ class Lake:
         )
         metadata = self._metadata(run_date, basis)
         delta.create(self._store, table, self._metadata(run_date))
-        folder = f"attempt={metadata['attempt']}/run_date={run_date}"
-        files = parquet.write_frame(self._store, table, checked, folder, row_group_rows)
+        attempt, folder = metadata["attempt"], f"run_date={run_date}"
+        files = parquet.write_frame(self._store, table, checked, attempt, folder, row_group_rows)
         self._commit(table, metadata, lambda now: (files, parquet.chosen(now.files, run_date, None)))
         log.info("table_written table=%s run_date=%s rows=%d", table.name, run_date, parquet.num_rows(files))
 
@@ -173,22 +173,21 @@ class Lake:
             now = self._snapshot_of(table)
             new = table.check(decide(parquet.read_frame(spark, self._store, table, now.files)))
             metadata = self._metadata(run_date)
-            files = parquet.write_frame(self._store, table, new, f"attempt={metadata['attempt']}")
-            if not parquet.num_rows(files):
-                storage.delete(self._store, f"{table.name}/attempt={metadata['attempt']}")
+            files = parquet.write_frame(self._store, table, new, metadata["attempt"], "")
+            added = parquet.num_rows(files)
+            if added and self._commit(table, metadata, lambda _, new=files: (new, []), only_at=now.version):
                 break
-            if self._commit(table, metadata, lambda _, f=files: (f, []), only_at=now.version):
+            storage.delete_files(self._store, [f"{table.name}/{file.path}" for file in files])
+            if not added:
                 break
-            storage.delete(self._store, f"{table.name}/attempt={metadata['attempt']}")
-        log.info("table_appended table=%s run_date=%s rows=%d", table.name, run_date, parquet.num_rows(files))
+        log.info("table_appended table=%s run_date=%s rows=%d", table.name, run_date, added)
         self._compact(spark, table, run_date)
 
     def write_rows(self, table: Table, run_date: dt.date, rows: list[dict[str, Any]]) -> None:
         """Replace one date by a few rows, without Spark."""
         delta.create(self._store, table, self._metadata(run_date))
         metadata = self._metadata(run_date)
-        folder = f"attempt={metadata['attempt']}/run_date={run_date}"
-        files = parquet.write_rows(self._store, table, rows, folder)
+        files = parquet.write_rows(self._store, table, rows, metadata["attempt"], f"run_date={run_date}")
         self._commit(table, metadata, lambda now: (files, parquet.chosen(now.files, run_date, None)))
         log.info("table_written table=%s run_date=%s rows=%d", table.name, run_date, len(rows))
 
@@ -196,7 +195,7 @@ class Lake:
         """Add a few rows to a table without partitions, without Spark."""
         metadata = self._metadata(rows[0]["run_date"])
         delta.create(self._store, table, self._metadata(rows[0]["run_date"]))
-        files = parquet.write_rows(self._store, table, rows, f"attempt={metadata['attempt']}")
+        files = parquet.write_rows(self._store, table, rows, metadata["attempt"], "")
         self._commit(table, metadata, lambda _: (files, []))
 
     def rollback(self, table: Table, run_date: dt.date) -> list[dt.date]:
@@ -298,7 +297,7 @@ class Lake:
         metadata = self._metadata(run_date)
         most_files = max(1, parquet.num_rows(now.files) // _ROWS_A_FILE)
         rows = parquet.read_frame(spark, self._store, table, now.files).coalesce(most_files)
-        files = parquet.write_frame(self._store, table, rows, f"attempt={metadata['attempt']}")
+        files = parquet.write_frame(self._store, table, rows, metadata["attempt"], "")
         landed = self._commit(table, metadata, lambda _: (files, now.files), only_at=now.version)
         log.info("table_compacted table=%s files=%d landed=%s", table.name, len(now.files), landed)
 

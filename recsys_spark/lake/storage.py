@@ -118,10 +118,27 @@ def sync(store: Store, files: list[str]) -> None:
             os.close(handle)
 
 
+def move(store: Store, files: list[str], source: str, target: str) -> list[str]:
+    """Move files from below folder `source` to the same places below `target`; returns their new paths."""
+    root = store.file(source)
+    moved = [store.file(target) + path.removeprefix(root) for path in files]
+    for folder in sorted({path.rpartition("/")[0] for path in moved}):
+        store.filesystem.create_dir(folder, recursive=True)
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        list(pool.map(store.filesystem.move, files, moved))
+    return moved
+
+
 def delete(store: Store, folder: str) -> None:
     """Remove a folder if it is there."""
     if store.filesystem.get_file_info(store.file(folder)).type == fs.FileType.Directory:
         store.filesystem.delete_dir(store.file(folder))
+
+
+def delete_files(store: Store, files: list[str]) -> None:
+    """Remove files (relative to the root) that no commit names."""
+    for name in files:
+        store.filesystem.delete_file(store.file(name))
 
 
 def upload(store: Store, source: Path, folder: str) -> None:

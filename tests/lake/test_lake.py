@@ -138,7 +138,7 @@ def test_rollback_drops_newer_dates(spark: SparkSession, lake: Lake) -> None:
 def test_vacuum_removes_what_no_commit_names(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
     lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "night")], MONDAY))
     kept = lake.files(tables.SEEN_ITEMS, MONDAY)[0].uri
-    orphan = tmp_path / "lake/seen_items/attempt=dead/run_date=2024-01-01/part-0.parquet"
+    orphan = tmp_path / "lake/seen_items/attempt-dead/run_date=2024-01-01/part-0.parquet"
     orphan.parent.mkdir(parents=True)
     shutil.copyfile(kept.removeprefix("file://"), orphan)
     lake.vacuum(tables.SEEN_ITEMS, 0)
