@@ -1,0 +1,206 @@
+"""The network: where its loss starts, what padding may change, and that it learns what was planted."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recsys_spark.models import artifacts, self_attention
+from recsys_spark.models.self_attention_network import (
+    INPUTS,
+    SelfAttention,
+    Settings,
+    _bucket,
+    from_weights,
+    weights_of,
+)
+
+V, L, POPULAR = 42, 8, 2
+RNG = np.random.default_rng(3)
+COUNTS = np.array([0, 0] + [5] * (V - 3) + [0])  # the last item was never trained on
+FEATURES = RNG.normal(size=(V, 4)).astype(np.float32)
+SETTINGS = Settings(
+    num_items=V, history_length=L, num_types=2, embedding_dim=16, num_blocks=2, num_heads=2, dropout=0.2, num_negatives=0
+)
+
+
+def network(num_negatives: int = 0, seed: int = 1) -> SelfAttention:
+    return SelfAttention(SETTINGS._replace(num_negatives=num_negatives), FEATURES, COUNTS, seed)
+
+
+def batch(items: Any) -> dict[str, np.ndarray]:
+    """Events one hour apart, all of type 1, value 3, weight 1; every event but the first is a target."""
+    items = np.asarray(items, np.int32)
+    is_event = items > 0
+    first = is_event & (np.cumsum(is_event, axis=1) == 1)
+    return {
+        "items": items,
+        "types": is_event.astype(np.int32),
+        "values": np.where(is_event, 3, 0).astype(np.float32),
+        "gaps": np.where(is_event & ~first, 3600, 0).astype(np.int32),
+        "weights": is_event.astype(np.float32),
+        "mask": (is_event & ~first).astype(np.int32),
+    }
+
+
+def walks(num: int) -> np.ndarray:
+    """After item i comes i + 1 (from 40 back to 3), but every fourth event is the popular item."""
+    starts = RNG.integers(3, 41, num)
+    steps = 3 + (starts[:, None] - 3 + np.arange(L + 1)) % 38
+    steps[:, 3::4] = POPULAR
+    return steps
+
+
+def train(net: SelfAttention, windows: dict[str, np.ndarray], steps: int) -> None:
+    optimizer = keras.optimizers.Adam(0.01)
+    optimizer.build(net.trainable_variables)
+
+    @tf.function
+    def step(key: Any) -> None:
+        with tf.GradientTape() as tape:
+            losses, weights = net.loss_sums(windows, key)
+            loss = losses / weights
+        gradients = tape.gradient(loss, net.trainable_variables)
+        optimizer.apply([tf.convert_to_tensor(g) for g in gradients], net.trainable_variables)
+
+    for number in range(steps):
+        step(tf.constant([4096, number], tf.int64))
+
+
+@pytest.fixture(scope="module")
+def trained() -> SelfAttention:
+    net = network()
+    train(net, batch(walks(200)), 120)
+    return net
+
+
+def user_vectors(net: SelfAttention, items: Any) -> np.ndarray:
+    rows = {name: batch(items)[name] for name in INPUTS}
+    return np.asarray(net.user_vectors(net.item_table(), rows))
+
+
+def test_the_loss_starts_at_ln_of_the_trained_items() -> None:
+    losses, weights = network().loss_sums(batch(walks(64)))
+    assert float(losses / weights) == pytest.approx(math.log(V - 3), abs=0.05)
+
+
+def test_the_sampled_loss_starts_there_too() -> None:
+    losses, weights = network(num_negatives=30).loss_sums(batch(walks(64)), tf.constant([0, 1], tf.int64))
+    assert float(losses / weights) == pytest.approx(math.log(V - 3), abs=0.15)
+
+
+def test_the_sampled_partition_is_right_on_average_when_popularity_is_skewed() -> None:
+    counts = COUNTS * np.arange(1, V + 1) ** 2
+    net = SelfAttention(SETTINGS._replace(num_negatives=30), FEATURES, counts, 1)
+    net.item_bias.assign(np.linspace(-1, 1, V))
+    full = SelfAttention(SETTINGS, FEATURES, counts, 1)
+    full.item_bias.assign(np.linspace(-1, 1, V))
+    windows = batch(walks(32))
+    keys = [tf.constant([0, number], tf.int64) for number in range(40)]
+    net.settings = net.settings._replace(dropout=0.0)
+    sampled = np.mean([float(net.loss_sums(windows, key)[0] / net.loss_sums(windows, key)[1]) for key in keys])
+    exact = full.loss_sums(windows)
+    assert sampled == pytest.approx(float(exact[0] / exact[1]), abs=0.1)
+
+
+def test_only_masked_in_targets_count_and_by_their_weight() -> None:
+    windows = batch([[3, 4, 5, 6], [0, 0, 7, 8]])
+    windows["weights"][0] = [1, 2, 4, 8]
+    assert float(network().loss_sums(windows)[1]) == 2 + 4 + 8 + 1
+    windows["mask"][0, 2] = 0
+    assert float(network().loss_sums(windows)[1]) == 2 + 8 + 1
+
+
+def test_an_unknown_item_is_never_a_target() -> None:
+    assert float(network().loss_sums(batch([[3, 1, 5]]))[1]) == 1
+
+
+def test_padding_changes_nothing(trained: SelfAttention) -> None:
+    short, long = [[5, 6, 7]], [[0, 0, 0, 0, 0, 5, 6, 7]]
+    np.testing.assert_allclose(user_vectors(trained, short), user_vectors(trained, long), atol=1e-5)
+
+
+def test_what_stands_in_a_padded_place_changes_nothing(trained: SelfAttention) -> None:
+    clean = {name: batch([[0, 0, 5, 6]])[name] for name in INPUTS}
+    dirty = {name: rows.copy() for name, rows in clean.items()}
+    dirty["types"][:, :2], dirty["values"][:, :2], dirty["gaps"][:, :2] = 2, np.nan, 99
+    table = trained.item_table()
+    np.testing.assert_array_equal(trained.user_vectors(table, clean), trained.user_vectors(table, dirty))
+
+
+def test_a_later_event_does_not_change_an_earlier_state(trained: SelfAttention) -> None:
+    table = trained.item_table()
+    one = trained.states(table, batch([[5, 6, 7, 8]]))
+    other = trained.states(table, batch([[5, 6, 7, 30]]))
+    np.testing.assert_array_equal(one[:, :3], other[:, :3])
+    assert not np.allclose(one[:, 3], other[:, 3])
+
+
+def test_a_missing_value_is_not_the_value_zero(trained: SelfAttention) -> None:
+    rows = {name: batch([[5, 6]])[name] for name in INPUTS}
+    zero, missing = {**rows, "values": rows["values"] * 0}, {**rows, "values": rows["values"] * np.nan}
+    table = trained.item_table()
+    vectors = trained.user_vectors(table, zero), trained.user_vectors(table, missing)
+    assert np.isfinite(vectors[1]).all()
+    assert not np.allclose(*vectors)
+
+
+def test_gaps_fall_into_powers_of_two() -> None:
+    gaps = tf.constant([0, 1, 3, 4, 2**31 - 1])
+    assert _bucket(gaps).numpy().tolist() == [0, 1, 2, 3, 32]
+
+
+def test_it_learns_the_planted_rule_and_not_the_popular_item(trained: SelfAttention) -> None:
+    ends = [[i, i + 1] for i in range(3, 39)]
+    scores = user_vectors(trained, ends) @ trained.item_vectors().T
+    scores[:, COUNTS == 0] = -np.inf
+    scores[:, POPULAR] = -np.inf
+    assert np.mean(scores.argmax(axis=1) == np.arange(5, 41).clip(max=40)) > 0.8
+    assert np.mean((user_vectors(trained, ends) @ trained.item_vectors().T).argmax(axis=1) == POPULAR) < 0.5
+
+
+def test_sampled_training_learns_it_too() -> None:
+    net = network(num_negatives=20)
+    train(net, batch(walks(200)), 120)
+    scores = user_vectors(net, [[i, i + 1] for i in range(3, 39)]) @ net.item_vectors().T
+    scores[:, [*np.flatnonzero(COUNTS == 0), POPULAR]] = -np.inf
+    assert np.mean(scores.argmax(axis=1) == np.arange(5, 41)) > 0.8
+
+
+def test_an_item_never_trained_on_keeps_its_first_weights(trained: SelfAttention) -> None:
+    np.testing.assert_array_equal(trained.item_embedding[V - 1], network().item_embedding[V - 1])
+
+
+def test_saved_and_loaded_it_gives_the_same_vectors(trained: SelfAttention, tmp_path: Path) -> None:
+    artifacts.save(
+        tmp_path, trained.settings._asdict(), weights_of(trained), trained.item_vectors(), COUNTS > 0
+    )
+    encode = self_attention.load_encoder(tmp_path, num_threads=1)
+    rows = {name: batch([[0, 0, 0, 0, 0, 5, 6, 7], [0] * 7 + [9]])[name] for name in INPUTS}
+    expected = trained.user_vectors(trained.item_table(), rows)
+    np.testing.assert_allclose(encode(rows), expected, atol=1e-5)
+    many = {name: np.repeat(values, 200, axis=0) for name, values in rows.items()}
+    np.testing.assert_array_equal(encode(many)[:200], np.repeat(encode(rows)[:1], 200, axis=0))
+    again = from_weights(trained.settings, weights_of(trained))
+    np.testing.assert_array_equal(again.item_vectors(), trained.item_vectors())
+    np.testing.assert_array_equal(artifacts.load_item_vectors(tmp_path), trained.item_vectors())
+
+
+def test_an_item_numbered_after_training_counts_as_unknown(trained: SelfAttention, tmp_path: Path) -> None:
+    artifacts.save(
+        tmp_path, trained.settings._asdict(), weights_of(trained), trained.item_vectors(), COUNTS > 0
+    )
+    encode = self_attention.load_encoder(tmp_path, num_threads=1)
+    later, unknown = ({name: batch([[5, 6, item]])[name] for name in INPUTS} for item in (V + 7, 1))
+    np.testing.assert_array_equal(encode(later), encode(unknown))
+
+
+def test_the_seed_decides_the_first_weights() -> None:
+    np.testing.assert_array_equal(network(seed=1).item_vectors(), network(seed=1).item_vectors())
+    assert not np.array_equal(network(seed=1).item_vectors(), network(seed=2).item_vectors())

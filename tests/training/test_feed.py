@@ -1,0 +1,145 @@
+"""An epoch is every row of the committed files exactly once, in an order that only the seed decides."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from recsys_spark.errors import BadDataError, TrainingError
+from recsys_spark.tables import DataFile
+from recsys_spark.training.columns import ColumnType
+from recsys_spark.training.feed import Feed
+
+COLUMNS = {"user_idx": ColumnType("int32"), "items": ColumnType("int32", 3)}
+ROWS = 230
+
+
+def write(folder: Path, name: str, users: range, row_group_rows: int) -> DataFile:
+    path = folder / name
+    lists = pa.array([[user, user + 1, user + 2] for user in users], pa.list_(pa.int32()))
+    rows = pa.table({"user_idx": pa.array(list(users), pa.int32()), "items": lists, "more": lists})
+    pq.write_table(rows, path, row_group_size=row_group_rows, write_page_checksum=True)
+    footer = pq.read_metadata(path)
+    groups = tuple(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
+    return DataFile(path.as_uri(), groups)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[DataFile]:
+    """230 rows in 3 files and 25 row groups, one of them a single row."""
+    return [
+        write(tmp_path, "part-00000-x.parquet", range(100), 10),
+        write(tmp_path, "part-00001-x.parquet", range(100, 101), 10),
+        write(tmp_path, "part-00002-x.parquet", range(101, ROWS), 10),
+    ]
+
+
+def feed(files: list[DataFile], seed: int = 1, num_threads: int = 2, window: int = 4) -> Feed:
+    return Feed(files, COLUMNS, batch_size=16, seed=seed, window_row_groups=window, num_threads=num_threads)
+
+
+def users(feed: Feed, epoch: int) -> list[int]:
+    return [int(user) for window in feed.windows(epoch) for user in window["user_idx"]]
+
+
+def test_every_row_comes_once_and_whole(files: list[DataFile]) -> None:
+    windows = list(feed(files).windows(0))
+    got = np.concatenate([window["user_idx"] for window in windows])
+    assert sorted(got.tolist()) == list(range(ROWS))
+    np.testing.assert_array_equal(np.concatenate([w["items"] for w in windows]), got[:, None] + [0, 1, 2])
+
+
+def test_many_readings_lose_nothing(files: list[DataFile]) -> None:
+    one = feed(files, num_threads=4)
+    for epoch in range(25):
+        assert len(users(one, epoch)) == ROWS
+
+
+def test_the_order_does_not_depend_on_threads(files: list[DataFile]) -> None:
+    expected = users(feed(files, num_threads=1), 3)
+    assert [users(feed(files, num_threads=n), 3) for n in (2, 3, 10)] == [expected] * 3
+
+
+def test_the_order_does_not_depend_on_how_files_are_listed(files: list[DataFile]) -> None:
+    assert users(feed(files[::-1]), 0) == users(feed(files), 0)
+
+
+def test_epochs_and_seeds_have_orders_of_their_own(files: list[DataFile]) -> None:
+    orders = {tuple(users(feed(files, seed), epoch)) for seed in (0, 1) for epoch in (0, 1)}
+    assert len(orders) == 4
+
+
+def test_rows_of_a_window_are_mixed(files: list[DataFile]) -> None:
+    [window] = feed(files, window=100).windows(0)
+    neighbours = np.abs(np.diff(window["user_idx"])) == 1
+    assert neighbours.mean() < 0.1
+
+
+def test_batches_are_full_but_the_last(files: list[DataFile]) -> None:
+    sizes = [int(batch["user_idx"].shape[0]) for batch in feed(files).batches(0)]
+    assert sizes == [16] * 14 + [6]
+    assert sum(1 for _ in feed(files).batches(0, drop_remainder=True)) == 14
+
+
+def test_batches_carry_the_windows_rows_in_order(files: list[DataFile]) -> None:
+    got = np.concatenate([batch["user_idx"].numpy() for batch in feed(files).batches(2)])
+    assert got.tolist() == users(feed(files), 2)
+
+
+def test_a_table_without_rows_has_no_batches(tmp_path: Path) -> None:
+    empty = [write(tmp_path, "part-0.parquet", range(0), 10)]
+    assert list(feed(empty).batches(0)) == []
+    assert feed(empty).num_rows == 0
+
+
+def test_threads_end_when_the_reader_stops_early(files: list[DataFile]) -> None:
+    before = threading.active_count()
+    windows = feed(files).windows(0)
+    next(windows)
+    windows.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_a_fault_comes_through_tensorflow_as_one_clear_line(tmp_path: Path) -> None:
+    path = tmp_path / "part-0.parquet"
+    good, bad = [[1, 2, 3]] * 10, [[1, 2]]
+    pq.write_table(
+        pa.table({"user_idx": pa.array(range(11), pa.int32()), "items": pa.array(good + bad, pa.list_(pa.int32()))}),
+        path,
+        row_group_size=10,
+    )
+    with pytest.raises(BadDataError, match=r"part-0\.parquet row group 1: column items: row 0 has 2 elements"):
+        list(feed([DataFile(path.as_uri(), (10, 1))]).batches(0))
+
+
+def test_a_file_with_fewer_rows_than_committed_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path, "part-0.parquet", range(20), 10)
+    with pytest.raises(BadDataError, match="row group 1: expected 11 rows, got 10"):
+        users(feed([DataFile(file.uri, (10, 11))]), 0)
+
+
+def test_rows_lost_on_the_way_fail_the_epoch(files: list[DataFile], monkeypatch: pytest.MonkeyPatch) -> None:
+    from recsys_spark.training import petastorm_adapter
+
+    whole = petastorm_adapter.read_row_groups
+    monkeypatch.setattr(petastorm_adapter, "read_row_groups", lambda groups, *rest: whole(groups[:-1], *rest))
+    with pytest.raises(TrainingError, match="rows delivered, the table holds 230"):
+        users(feed(files), 0)
+
+
+def test_the_content_hash_sees_rows_and_not_names(files: list[DataFile], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    same = [
+        write(other, "part-00000-y.parquet", range(100), 10),
+        write(other, "part-00001-y.parquet", range(100, ROWS), 50),
+    ]
+    changed = [*same[:1], write(other, "part-00001-z.parquet", range(101, ROWS + 1), 10)]
+    expected = feed(files[:1] + files[1:]).content_hash()
+    assert feed(files[::-1]).content_hash() == expected
+    assert feed(changed).content_hash() != expected
