@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -78,16 +78,29 @@ def show(
     user: Annotated[str, typer.Argument(help="A user id as it stands in the lake.")],
     config: Overlays = None,
     set: Options = None,
-    date: Annotated[str | None, typer.Option("--date", help="Run date; the live one when left out.")] = None,
+    date: Annotated[
+        dt.datetime | None,
+        typer.Option("--date", formats=["%Y-%m-%d"], help="Run date; left out: the live one."),
+    ] = None,
 ) -> None:
     """Show a user's recommendations with titles, next to what the user did last."""
     lake = _lake(config, set)
     try:
-        shown = report.user(lake, user, dt.date.fromisoformat(date) if date else None)
+        day = date.date() if date else max(lake.dates(tables.RECOMMENDATIONS), default=dt.date.max)
+        lake.files(tables.RECOMMENDATIONS, day)  # refuses a date that has none
+        items = lake.read_rows(tables.ITEM_FEATURES, day, cut="night")
+        listed = report.live_list(lake.read_rows(tables.RECOMMENDATIONS, day), items, user)
+        done = report.recent_history(
+            lake.read_rows(tables.HISTORIES, day, cut="night"),
+            lake.read_rows(tables.USER_FEATURES, day, cut="night"),
+            items,
+            user,
+            len(listed),
+        )
     except RecsysError as error:
         cli.fail(error)
-    output.print(_grid(shown.history, f"What user {user} did last"))
-    output.print(_grid(shown.recommendations, f"Recommended on {shown.run_date} by {shown.recommender}"))
+    output.print(_grid(done, f"What {user} did last, the newest first"))
+    output.print(_grid(listed, f"Recommended to {user} on {day}"))
 
 
 @app.command()
@@ -95,15 +108,22 @@ def metrics(
     config: Overlays = None,
     set: Options = None,
     nights: Annotated[int, typer.Option(help="How many nights back.")] = 5,
-    k: Annotated[int, typer.Option(help="List length.")] = 10,
 ) -> None:
-    """Show the metrics of the last nights, each with its confidence interval."""
-    lake = _lake(config, set)
+    """Show the metrics of the last nights beside popularity's, with the interval of each gate figure."""
+    chosen = cli.load_or_exit(config or (), set or ())
+    names = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "coverage", "diversity", "novelty")
     try:
-        rows = report.last_metrics(lake, nights, k)
+        found = Lake(chosen.lake.root).read_rows(tables.METRICS)
+        rows = report.last_metrics(found, nights, names, chosen.publish.k)
     except RecsysError as error:
         cli.fail(error)
-    output.print(_grid(rows, f"Metrics at {k}, last {nights} nights"))
+    judged = chosen.publish.metric
+    for row in rows:
+        low, high = row[f"{judged}_ci"]
+        row[f"{judged} 95 %"] = f"{low:.4f} to {high:.4f}" if low is not None else ""
+        for name in [name for name in row if name.endswith("_ci")]:
+            del row[name]
+    output.print(_grid(rows, f"Metrics at {chosen.publish.k}, last {nights} nights"))
 
 
 @app.command()
@@ -139,14 +159,16 @@ def vacuum(
         cli.fail(error)
 
 
-def _grid(rows: list[dict[str, object]], title: str) -> Grid:
+def _grid(rows: list[dict[str, Any]], title: str) -> Grid:
     grid = Grid(title=title, title_justify="left")
-    for name in rows[0] if rows else ["nothing"]:
-        grid.add_column(name, justify="right" if rows and isinstance(rows[0][name], (int, float)) else "left")
-    for row in rows:
-        grid.add_row(
-            *[f"{v:.4f}" if isinstance(v, float) else "" if v is None else str(v) for v in row.values()]
+    names = list(dict.fromkeys(name for row in rows for name in row)) or ["nothing there"]
+    for name in names:
+        grid.add_column(
+            name, justify="right" if rows and isinstance(rows[0].get(name), (int, float)) else "left"
         )
+    for row in rows:
+        values = [row.get(name) for name in names]
+        grid.add_row(*[f"{v:.4f}" if isinstance(v, float) else "" if v is None else str(v) for v in values])
     return grid
 
 
