@@ -114,7 +114,7 @@ class Feed(_Strict):
         faults += [
             f"row_key: {name} is neither a contract column nor in read"
             for name in self.row_key
-            if name not in (*self.columns, *self.read, LINE_COUNT)
+            if self.table == "interactions" and name not in (*self.columns, *self.read, LINE_COUNT)
         ]
         return _refuse(self, faults)
 
@@ -149,8 +149,14 @@ class Feed(_Strict):
 class Mapping(_Strict):
     """The feeds of one source; `active_days` overrides recommend.active_days for its users."""
 
-    feeds: Annotated[tuple[Feed, ...], Field(min_length=1)]
+    feeds: tuple[Feed, ...]
     active_days: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
+
+    @model_validator(mode="after")
+    def _any(self) -> Mapping:
+        if not self.feeds:
+            raise ValueError("feeds: name at least one")
+        return self
 
 
 def active_days(mapping: Mapping, default: int | Literal["all"]) -> int | Literal["all"]:
@@ -194,7 +200,7 @@ def _explain(fault: dict[str, Any]) -> str:
     *parents, last = fault["loc"] or ("mapping",)
     where = ".".join(map(str, (*parents, last)))
     if fault["type"] != "extra_forbidden":
-        got = "" if isinstance(fault["input"], dict) else f", got {str(fault['input'])[:80]!r}"
+        got = "" if isinstance(fault["input"], dict | list | tuple) else f", got {str(fault['input'])[:80]!r}"
         return f"{where}: {fault['msg'].removeprefix('Value error, ')}{got}"
     models = {"feeds": Feed, "columns": ColumnSource, "event_types": EventType}
     model: Any = next((models[p] for p in reversed(parents) if p in models), Mapping)
