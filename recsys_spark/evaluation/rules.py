@@ -67,7 +67,7 @@ def _within_a_list(lists: DataFrame, num_items: int) -> DataFrame:
         "full_with_reason": (size == num_items) & F.col("reason").isNotNull(),
         "duplicate_item": (F.size(F.array_distinct("items.item_idx")) < size)
         | (F.size(F.array_distinct("items.item_id")) < size),
-        "wrong_rank": ~ranks.eqNullSafe(numbers),
+        "wrong_rank": F.col("items").isNotNull() & ~ranks.eqNullSafe(numbers),
         "rising_score": F.exists(F.slice(steps, 1, F.greatest(size - 1, F.lit(0))), lambda falls: ~falls),
         "bad_score": has_bad_score,
     }

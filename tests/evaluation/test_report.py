@@ -1,0 +1,81 @@
+import datetime as dt
+
+import pyarrow as pa
+import pytest
+
+from recsys_spark.errors import MissingInputError
+from recsys_spark.evaluation import report
+
+ITEMS = pa.table({"item_idx": [2, 3, 4], "item_id": ["a", "b", "c"], "title": ["Alien", None, "Clue"]})
+LISTS = pa.Table.from_pylist(
+    [
+        {
+            "user_id": "007",
+            "items": [
+                {"item_id": "c", "rank": 2, "score": 0.5, "source": "popularity"},
+                {"item_id": "b", "rank": 1, "score": 1.5, "source": "attention"},
+            ],
+        }
+    ]
+)
+USERS = pa.table({"user_idx": [2, 3], "user_id": ["007", "new"]})
+HISTORIES = pa.table({"user_idx": [2], "items": [[0, 2, 4]], "values": [[0.0, float("nan"), 5.0]]})
+
+
+def test_a_list_comes_by_rank_with_titles():
+    assert report.live_list(LISTS, ITEMS, "007") == [
+        {"rank": 1, "item_id": "b", "title": None, "score": 1.5, "source": "attention"},
+        {"rank": 2, "item_id": "c", "title": "Clue", "score": 0.5, "source": "popularity"},
+    ]
+
+
+def test_a_user_without_list_is_told_so():
+    with pytest.raises(MissingInputError, match="no list for this user"):
+        report.live_list(LISTS, ITEMS, "7")
+
+
+def test_history_comes_newest_first_without_padding():
+    rows = report.recent_history(HISTORIES, USERS, ITEMS, "007", 5)
+    assert rows == [
+        {"item_id": "c", "title": "Clue", "value": 5.0},
+        {"item_id": "a", "title": "Alien", "value": None},
+    ]
+    assert report.recent_history(HISTORIES, USERS, ITEMS, "007", 1) == rows[:1]
+
+
+@pytest.mark.parametrize("user_id", ["new", "unheard of"])
+def test_no_history_is_no_rows(user_id):
+    assert report.recent_history(HISTORIES, USERS, ITEMS, user_id, 5) == []
+
+
+def test_metrics_of_the_last_nights_newest_first():
+    def row(day, recommender, metric, value, is_judged, k=10):
+        return {
+            "run_date": dt.date(2024, 5, day),
+            "split": "time",
+            "recommender": recommender,
+            "metric": metric,
+            "k": k,
+            "value": value,
+            "ci_low": value,
+            "ci_high": value,
+            "num_users": 9,
+            "is_judged": is_judged,
+        }
+
+    table = pa.Table.from_pylist(
+        [
+            row(1, "a", "ndcg", 0.1, True),
+            row(2, "a", "ndcg", 0.2, False),
+            row(3, "a", "ndcg", 0.3, True),
+            row(3, "a", "ndcg", 0.9, True, k=20),
+            row(3, "a", "recall", 0.4, True),
+            row(3, "a", "mrr", 0.5, True),
+        ]
+    )
+    got = report.last_metrics(table, 2, ("ndcg", "recall"), 10)
+    assert [(r["run_date"].day, r["ndcg"], r.get("recall"), r["about"]) for r in got] == [
+        (3, 0.3, 0.4, "9 users"),
+        (2, 0.2, None, "9 users: too few users to judge"),
+    ]
+    assert "mrr" not in got[0]

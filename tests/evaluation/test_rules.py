@@ -1,0 +1,86 @@
+"""One user for each way to break a rule: every count must be exactly that user's."""
+
+import datetime as dt
+
+import pytest
+
+from recsys_spark import tables
+from recsys_spark.errors import RuleBrokenError
+from recsys_spark.evaluation import rules
+
+D = dt.date(2024, 5, 31)
+IDS = {2: "a", 3: "b", 4: "c", 5: "gone"}
+
+
+def places(*item_idx, ranks=(1, 2, 3), scores=(3.0, 2.0, 1.0), ids=IDS):
+    return [(i, ids[i], rank, score, "m") for i, rank, score in zip(item_idx, ranks, scores, strict=False)]
+
+
+GOOD = [
+    (2, places(2, 3), None),
+    (3, places(3, 2, scores=(1.0, 1.0)), None),  # equal scores are in order
+    (4, places(4), "too_few_candidates"),  # has seen the rest
+    (5, [], "too_few_candidates"),
+]
+BROKEN = {
+    "duplicate_item": [(10, places(2, 2), None)],
+    "wrong_rank": [(11, places(2, 3, ranks=(1, 3)), None)],
+    "rising_score": [(12, places(2, 3, scores=(1.0, 1.5)), None)],
+    "bad_score": [(13, places(2, 3, scores=(1.0, None)), None)],
+    "short_without_reason": [(14, places(2), None)],
+    "short_without_cause": [(15, places(2), "too_few_candidates")],
+    "full_with_reason": [(16, places(2, 3), "too_few_candidates")],
+    "list_too_long": [(17, places(2, 3, 4), None)],
+    "list_of_inactive_user": [(18, places(2, 3), None)],
+    "duplicate_user": [(19, places(2, 3), None), (19, places(2, 3), None)],
+    "unavailable_item": [(20, places(5, 2), None)],
+    "unknown_item": [(21, places(2, 3, ids={2: "a", 3: "zzz"}), None)],
+    "seen_item": [(22, places(2, 3), None)],
+    "list_missing": [(23, None, None)],
+    "active_user_without_list": [],
+}
+SEEN = {4: [2, 3, 5], 5: [2, 3, 4], 14: [3, 4], 22: [3, 4, 9]}
+ACTIVE = [*range(2, 6), *range(10, 18), *range(19, 25)]  # 18 is not active, 24 has no list
+
+
+def counted(spark, rows, active):
+    schema = f"user_idx int, user_id string, items {tables.LISTED_IDX.simpleString()}, reason string"
+    lists = spark.createDataFrame([(u, f"u{u}", items, reason) for u, items, reason in rows], schema)
+    users = spark.createDataFrame(
+        [(u, f"u{u}", u in active) for u in range(2, 30)], "user_idx int, user_id string, is_active boolean"
+    )
+    items = spark.createDataFrame(
+        [(i, name, name != "gone", 1.0) for i, name in IDS.items()] + [(6, "unused", True, 0.0)],
+        "item_idx int, item_id string, is_available boolean, popularity double",
+    )
+    seen = spark.createDataFrame(
+        [(u, s) for u, s in SEEN.items() if u in active], "user_idx int, items array<int>"
+    )
+    return rules.broken_rules(lists, users, items, seen, 2)
+
+
+@pytest.fixture(scope="module")
+def counts(spark):
+    rows = GOOD + [row for broken in BROKEN.values() for row in broken]
+    return {row["rule"]: row["num_broken"] for row in counted(spark, rows, ACTIVE).collect()}
+
+
+def test_every_rule_is_counted(counts):
+    assert set(counts) == set(BROKEN)
+
+
+@pytest.mark.parametrize("rule", BROKEN)
+def test_the_broken_rule_is_counted_once(counts, rule):
+    assert counts[rule] == 1
+
+
+def test_lists_that_keep_the_rules_pass(spark):
+    rules.refuse_broken(counted(spark, GOOD, [2, 3, 4, 5]), D)
+
+
+def test_a_broken_rule_fails_the_run_by_name_and_count(spark):
+    frame = spark.createDataFrame(
+        [("seen_item", 2), ("bad_score", 0), ("wrong_rank", 1)], "rule string, num_broken long"
+    )
+    with pytest.raises(RuleBrokenError, match="2024-05-31, cut night: seen_item 2, wrong_rank 1; nothing"):
+        rules.refuse_broken(frame, D)
