@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from recsys_spark.errors import SettingsError
 
@@ -146,17 +154,17 @@ class Feed(_Strict):
         return _refuse(self, faults)
 
 
+def _some(given: tuple[Feed, ...]) -> tuple[Feed, ...]:
+    if not given:
+        raise ValueError("name at least one")
+    return given
+
+
 class Mapping(_Strict):
     """The feeds of one source; `active_days` overrides recommend.active_days for its users."""
 
-    feeds: tuple[Feed, ...]
+    feeds: Annotated[tuple[Feed, ...], AfterValidator(_some)]
     active_days: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
-
-    @model_validator(mode="after")
-    def _any(self) -> Mapping:
-        if not self.feeds:
-            raise ValueError("feeds: name at least one")
-        return self
 
 
 def active_days(mapping: Mapping, default: int | Literal["all"]) -> int | Literal["all"]:
