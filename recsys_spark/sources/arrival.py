@@ -19,8 +19,9 @@ from recsys_spark import tables
 from recsys_spark.errors import BadDataError, MissingInputError, SettingsError
 from recsys_spark.sources import accounting
 from recsys_spark.sources.convert import converted
+from recsys_spark.sources.feed import Feed
 from recsys_spark.sources.files import SourceFile, files_of
-from recsys_spark.sources.mapping import Feed, load_mapping
+from recsys_spark.sources.mapping import load_mapping
 from recsys_spark.sources.pseudonyms import key_from_environment
 from recsys_spark.sources.reader import read_feed
 

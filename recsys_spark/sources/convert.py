@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from recsys_spark.sources import checks
-from recsys_spark.sources.mapping import LINE_COUNT, ColumnSource, Feed
+from recsys_spark.sources.feed import LINE_COUNT, ColumnSource, Feed
 from recsys_spark.sources.pseudonyms import pseudonym
 
 TEXT = "__text_"

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
+from recsys_spark.sources.feed import Feed
 from recsys_spark.sources.files import SourceFile, opened
-from recsys_spark.sources.mapping import Feed
 from recsys_spark.sources.records import Layout, records
 from recsys_spark.sources.streams import Digest, FileFaultError
 
