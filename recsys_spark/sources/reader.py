@@ -7,6 +7,7 @@ Parquet goes the same way as text, so that record numbers, checksums and faults 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from recsys_spark.sources.files import SourceFile, opened
 from recsys_spark.sources.records import Layout, records
 from recsys_spark.sources.streams import Digest, FileFaultError
 
-BATCH_RECORDS = 20_000
+BATCH_RECORDS = 10_000
 ABOUT = (
     "__file string, __record long, __fault string, __raw string, "
     "__sha256 string, __num_bytes long, __num_parsed long"
@@ -94,19 +95,20 @@ Chunk = tuple[Any, Any, Sequence[Any]]
 
 
 def _text(digest: Digest, _filesystem: Any, _path: str, layout: Layout) -> Iterator[Chunk]:
-    rows = []
-    for record in records(digest, layout):
-        rows.append(record)
-        if len(rows) == BATCH_RECORDS:
-            yield _columns(rows)
-            rows = []
-    if rows:
-        yield _columns(rows)
-
-
-def _columns(rows: Sequence[Any]) -> Chunk:
-    faults, raws, values = zip(*rows, strict=True)
-    return faults, raws, list(zip(*values, strict=True))
+    found = records(digest, layout)
+    while True:
+        # Column by column: rows kept in lists of lists would keep the garbage collector busy (half the time).
+        faults: list[str | None] = []
+        raws: list[str] = []
+        columns: list[list[str | None]] = [[] for _ in layout.read]
+        for fault, raw, values in itertools.islice(found, BATCH_RECORDS):
+            faults.append(fault)
+            raws.append(raw)
+            for column, value in zip(columns, values, strict=True):
+                column.append(value)
+        if not faults:
+            return
+        yield faults, raws, columns
 
 
 def _parquet(_digest: Digest, filesystem: Any, path: str, layout: Layout) -> Iterator[Chunk]:
