@@ -1,0 +1,171 @@
+"""Whole runs of build_index and build_features over a real lake."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from pyspark.sql import SparkSession
+
+from recsys_spark import config as settings
+from recsys_spark import tables
+from recsys_spark.config import Config
+from recsys_spark.jobs import build_features, build_index
+from recsys_spark.lake import Lake
+
+D = dt.date(2024, 5, 31)
+BUILT = (
+    tables.FEATURE_COLUMNS, tables.ITEM_FEATURES, tables.SEGMENT_POPULARITY, tables.USER_FEATURES, tables.TRUTH,
+    tables.EVENT_EXAMPLES, tables.USER_EXAMPLES, tables.SEEN_ITEMS, tables.HISTORIES, tables.SEQUENCE_EXAMPLES,
+)  # fmt: skip
+
+
+class Event(NamedTuple):
+    user_id: str
+    item_id: str
+    event_at: dt.datetime
+    value: float | None = None
+    weight: float = 1.0
+    file_name: str = "f"
+
+
+def may(day: int, second: int = 0) -> dt.datetime:
+    return dt.datetime(2024, 5, day, 0, 0, second, tzinfo=dt.UTC)
+
+
+def config(**options: Any) -> Config:
+    given = {
+        "features.history_length": 3, "features.event_types": ["view"], "features.num_categories": 2,
+        "features.title_buckets": 4, "features.user_example_items": 4, "split.valid_days": 3,
+        "split.test_days": 3, **options,
+    }  # fmt: skip
+    return settings.load((), [f"{key}={value}" for key, value in given.items()])
+
+
+def arrive(
+    spark: SparkSession,
+    lake: Lake,
+    run_date: dt.date,
+    events: Iterable[Event],
+    users: Iterable[tuple[str, str | None]] = (),
+    items: Iterable[tuple[str, str | None, list[str], float | None, int | None]] = (),
+    delivery: str = "increment",
+) -> None:
+    """What ingest would have written; a row key is the event's file and place in it."""
+    rows = [
+        (e.user_id, e.item_id, "view", e.event_at, e.value, e.weight, f"{e.file_name}/{n}", e.file_name, n, "s", run_date)
+        for n, e in enumerate(events)
+    ]
+    lake.write(spark, tables.INTERACTIONS, run_date, spark.createDataFrame(rows, tables.INTERACTIONS.schema))
+    listed = [(*user, "users", n, "s", run_date) for n, user in enumerate(users)]
+    lake.write(spark, tables.USERS, run_date, spark.createDataFrame(listed, tables.USERS.schema))
+    sold = [(*item, True, "items", n, "s", run_date) for n, item in enumerate(items)]
+    lake.write(spark, tables.ITEMS, run_date, spark.createDataFrame(sold, tables.ITEMS.schema))
+    names = {("interactions", row[7], delivery) for row in rows}
+    names |= {(table, table, "increment") for table, given in (("users", listed), ("items", sold)) if given}
+    files = [
+        ("s", table, how, name, "", 0, 0, 0, {}, {}, 0, run_date) for table, name, how in sorted(names)
+    ]  # fmt: skip
+    lake.write(spark, tables.SOURCE_FILES, run_date, spark.createDataFrame(files, tables.SOURCE_FILES.schema))
+
+
+def build(spark: SparkSession, lake: Lake, run_date: dt.date, config: Config) -> None:
+    build_index.run(spark, lake, config, run_date)
+    build_features.run(spark, lake, config, run_date)
+
+
+def rows_of(lake: Lake, table: tables.Table, run_date: dt.date, cut: str | None = None) -> Counter[str]:
+    """The multiset of rows; floats by all their digits."""
+    return Counter(map(repr, lake.read_rows(table, run_date, cut=cut).to_pylist()))
+
+
+def some_events(seed: int) -> list[Event]:
+    """Many ties: users, items and seconds are few."""
+    draw = random.Random(seed)
+    return [
+        Event(
+            f"u{draw.randrange(9)}", f"i{draw.randrange(12)}", may(draw.randrange(10, 32), draw.randrange(3)),
+            draw.choice([None, 0.1, 0.2, 3.3]), draw.choice([0.1, 0.3, 1.0]),
+        )
+        for _ in range(160)
+    ]  # fmt: skip
+
+
+USERS = [("u0", "de"), ("u1", "fr"), ("u2", None), ("silent", "de")]
+ITEMS = [(f"i{n}", f"Blue train {n}", ["a", "b"][: n % 3], 2.0 * n or None, 1990 + n) for n in range(11)]
+CUT_TEST = may(29)
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    lake = Lake(str(tmp_path_factory.mktemp("lake")))
+    arrive(spark, lake, D, some_events(1), USERS, ITEMS)
+    build(spark, lake, D, config())
+    return lake
+
+
+def test_every_table_is_there_with_its_cuts(lake: Lake) -> None:
+    for table in BUILT:
+        cuts = set(lake.read_rows(table, D).column("cut").to_pylist())
+        if table is tables.TRUTH:
+            assert cuts == {"valid", "test"}
+        elif table.name.endswith("_examples"):
+            assert cuts == {"valid", "night"}
+        else:
+            assert cuts == set(tables.CUTS), table.name
+
+
+def test_keys_are_unique(lake: Lake) -> None:
+    for table in BUILT:
+        rows = lake.read_rows(table, D)
+        keys = Counter(tuple(row[name] for name in table.key) for row in rows.to_pylist())
+        if table is not tables.EVENT_EXAMPLES:
+            assert max(keys.values()) == 1, table.name
+
+
+def test_features_are_named_place_by_place(lake: Lake) -> None:
+    columns = lake.read_rows(tables.FEATURE_COLUMNS, D, cut="night").to_pylist()
+    names = {e: [c["name"] for c in sorted(columns, key=lambda c: c["position"]) if c["entity"] == e] for e in ("item", "user")}
+    assert names["item"][:6] == ["category:a", "category:b", "title:0", "title:1", "title:2", "title:3"]
+    assert names["user"][-2:] == ["affinity:a", "affinity:b"]
+    for table, entity in ((tables.ITEM_FEATURES, "item"), (tables.USER_FEATURES, "user")):
+        widths = {len(row) for row in lake.read_rows(table, D, cut="night").column("features").to_pylist()}
+        assert widths == {len(names[entity])}
+
+
+def test_another_input_order_gives_equal_tables(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
+    shuffled = Lake(str(tmp_path))
+    events = some_events(1)
+    random.Random(5).shuffle(events)
+    arrive(spark, shuffled, D, events, USERS[::-1], ITEMS[::-1])
+    spark.conf.set("spark.sql.shuffle.partitions", "5")
+    try:
+        build(spark, shuffled, D, config())
+    finally:
+        spark.conf.set("spark.sql.shuffle.partitions", "3")
+    for table in BUILT:
+        assert rows_of(lake, table, D) == rows_of(shuffled, table, D), table.name
+
+
+def test_running_again_gives_equal_tables(spark: SparkSession, lake: Lake) -> None:
+    before = {table.name: rows_of(lake, table, D) for table in (*BUILT, tables.USER_INDEX)}
+    build(spark, lake, D, config())
+    assert {table.name: rows_of(lake, table, D) for table in (*BUILT, tables.USER_INDEX)} == before
+
+
+def test_later_events_change_nothing_before_the_cut(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
+    other = Lake(str(tmp_path))
+    earlier = [e for e in some_events(1) if e.event_at < CUT_TEST]
+    later = [e._replace(item_id="i3", value=9.0, weight=7.0) for e in some_events(2) if e.event_at >= CUT_TEST]
+    arrive(spark, other, D, [*earlier, *later, *later], USERS, ITEMS)
+    build(spark, other, D, config())
+    for table in BUILT:
+        for cut in ("valid", "test"):
+            if (table, cut) != (tables.TRUTH, "test"):
+                assert rows_of(lake, table, D, cut) == rows_of(other, table, D, cut), (table.name, cut)
+    assert rows_of(lake, tables.HISTORIES, D, "night") != rows_of(other, tables.HISTORIES, D, "night")
