@@ -18,6 +18,7 @@ from recsys_spark.errors import BadDataError
 
 WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
 ITEM_VECTORS, TRAINED_ITEMS = "item_vectors.npy", "trained_items.npy"
+FILES = (WEIGHTS, SETTINGS, ITEM_VECTORS, TRAINED_ITEMS)
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -38,12 +39,12 @@ def save(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).write_bytes(
-        to_bytes({name: np.ascontiguousarray(weights[name]) for name in sorted(weights)})
+        to_bytes({name: np.asarray(weights[name], order="C") for name in sorted(weights)})
     )
     (folder / SETTINGS).write_text(json.dumps(dict(settings), indent=1, sort_keys=True) + "\n")
     np.save(folder / ITEM_VECTORS, np.ascontiguousarray(item_vectors, np.float32), allow_pickle=False)
     np.save(folder / TRAINED_ITEMS, trained_items.astype(np.bool_), allow_pickle=False)
-    files = {name: _sha256(folder / name) for name in (WEIGHTS, SETTINGS, ITEM_VECTORS, TRAINED_ITEMS)}
+    files = {name: _sha256(folder / name) for name in FILES}
     return files[WEIGHTS], files
 
 

@@ -18,19 +18,20 @@ class Block(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(name=name)
         self.num_heads, self.rate, dim = num_heads, rate, embedding_dim
 
-        def dense(units: int, name: str, place: int) -> keras.layers.Dense:
-            layer = keras.layers.Dense(
-                units, kernel_initializer=keras.initializers.GlorotUniform(seed + place), name=name
-            )
-            layer.build((None, None, dim if name != "contract" else 4 * dim))
+        def dense(units: int, inputs: int, part: str, place: int) -> keras.layers.Dense:
+            start = keras.initializers.GlorotUniform(seed + place)
+            layer = keras.layers.Dense(units, kernel_initializer=start, name=f"{name}.{part}")
+            layer.build((None, None, inputs))
             return layer
 
-        self.attention_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="attention_norm")
-        self.network_norm = keras.layers.LayerNormalization(epsilon=1e-6, name="network_norm")
-        self.attention_norm.build((None, None, dim))
-        self.network_norm.build((None, None, dim))
-        self.qkv, self.out = dense(3 * dim, "qkv", 0), dense(dim, "out", 1)
-        self.expand, self.contract = dense(4 * dim, "expand", 2), dense(dim, "contract", 3)
+        def norm(part: str) -> keras.layers.LayerNormalization:
+            layer = keras.layers.LayerNormalization(epsilon=1e-6, name=f"{name}.{part}")
+            layer.build((None, None, dim))
+            return layer
+
+        self.attention_norm, self.network_norm = norm("attention_norm"), norm("network_norm")
+        self.qkv, self.out = dense(3 * dim, dim, "qkv", 0), dense(dim, dim, "out", 1)
+        self.expand, self.contract = dense(4 * dim, dim, "expand", 2), dense(dim, 4 * dim, "contract", 3)
         self.built = True
 
     def call(self, x: Any, is_event: Any, key: Any, *, place: int) -> Any:

@@ -22,7 +22,7 @@ def save(path: Path, arrays: Mapping[str, npt.NDArray[Any]], state: Mapping[str,
     """Replace the checkpoint; a kill leaves the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     save_file(contiguous, part, metadata={"state": json.dumps(dict(state))})
     part.replace(path)
 

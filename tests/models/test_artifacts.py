@@ -40,7 +40,9 @@ def test_an_untouched_folder_is_accepted(tmp_path: Path) -> None:
     artifacts.verify(tmp_path, save(tmp_path)[1])
 
 
-@pytest.mark.parametrize("name", [artifacts.WEIGHTS, artifacts.SETTINGS, artifacts.ITEM_VECTORS, artifacts.TRAINED_ITEMS])
+@pytest.mark.parametrize(
+    "name", [artifacts.WEIGHTS, artifacts.SETTINGS, artifacts.ITEM_VECTORS, artifacts.TRAINED_ITEMS]
+)
 def test_a_file_that_is_gone_cut_short_or_changed_is_named(tmp_path: Path, name: str) -> None:
     files = save(tmp_path)[1]
     content = (tmp_path / name).read_bytes()

@@ -26,7 +26,14 @@ RNG = np.random.default_rng(3)
 COUNTS = np.array([0, 0] + [5] * (V - 3) + [0])  # the last item was never trained on
 FEATURES = RNG.normal(size=(V, 4)).astype(np.float32)
 SETTINGS = Settings(
-    num_items=V, history_length=L, num_types=2, embedding_dim=16, num_blocks=2, num_heads=2, dropout=0.2, num_negatives=0
+    num_items=V,
+    history_length=L,
+    num_types=2,
+    embedding_dim=16,
+    num_blocks=2,
+    num_heads=2,
+    dropout=0.2,
+    num_negatives=0,
 )
 
 
@@ -76,7 +83,7 @@ def train(net: SelfAttention, windows: dict[str, np.ndarray], steps: int) -> Non
 @pytest.fixture(scope="module")
 def trained() -> SelfAttention:
     net = network()
-    train(net, batch(walks(200)), 120)
+    train(net, batch(walks(150)), 200)
     return net
 
 
@@ -97,16 +104,18 @@ def test_the_sampled_loss_starts_there_too() -> None:
 
 def test_the_sampled_partition_is_right_on_average_when_popularity_is_skewed() -> None:
     counts = COUNTS * np.arange(1, V + 1) ** 2
-    net = SelfAttention(SETTINGS._replace(num_negatives=30), FEATURES, counts, 1)
-    net.item_bias.assign(np.linspace(-1, 1, V))
-    full = SelfAttention(SETTINGS, FEATURES, counts, 1)
-    full.item_bias.assign(np.linspace(-1, 1, V))
-    windows = batch(walks(32))
-    keys = [tf.constant([0, number], tf.int64) for number in range(40)]
-    net.settings = net.settings._replace(dropout=0.0)
-    sampled = np.mean([float(net.loss_sums(windows, key)[0] / net.loss_sums(windows, key)[1]) for key in keys])
-    exact = full.loss_sums(windows)
-    assert sampled == pytest.approx(float(exact[0] / exact[1]), abs=0.1)
+    shapes = SETTINGS._replace(dropout=0.0)
+    exact, sampled = (SelfAttention(shapes._replace(num_negatives=n), FEATURES, counts, 1) for n in (0, 35))
+    for net in (exact, sampled):
+        net.item_bias.assign(np.linspace(-1, 1, V))
+    windows = batch(walks(16))
+    draw = tf.function(lambda key: sampled.loss_sums(windows, key)[0])
+    losses = [float(draw(tf.constant([0, number], tf.int64))) for number in range(40)]
+    assert np.mean(losses) == pytest.approx(float(exact.loss_sums(windows)[0]), rel=0.03)
+
+
+def test_every_weight_has_a_name_of_its_own() -> None:
+    assert len(weights_of(network())) == len(network().trainable_variables) + 2
 
 
 def test_only_masked_in_targets_count_and_by_their_weight() -> None:
@@ -166,11 +175,11 @@ def test_it_learns_the_planted_rule_and_not_the_popular_item(trained: SelfAttent
 
 
 def test_sampled_training_learns_it_too() -> None:
-    net = network(num_negatives=20)
-    train(net, batch(walks(200)), 120)
+    net = network(num_negatives=35)
+    train(net, batch(walks(150)), 120)
     scores = user_vectors(net, [[i, i + 1] for i in range(3, 39)]) @ net.item_vectors().T
-    scores[:, [*np.flatnonzero(COUNTS == 0), POPULAR]] = -np.inf
-    assert np.mean(scores.argmax(axis=1) == np.arange(5, 41)) > 0.8
+    place = (scores > scores[np.arange(36), np.arange(5, 41)][:, None])[:, 3:41].sum(axis=1)
+    assert np.mean(place < 5) > 0.6  # 0.13 by chance
 
 
 def test_an_item_never_trained_on_keeps_its_first_weights(trained: SelfAttention) -> None:

@@ -45,7 +45,9 @@ def test_no_rows_give_an_empty_matrix() -> None:
         ([[1, 2], [3, None]], "null element in row 1"),
     ],
 )
-def test_a_list_that_is_not_two_integers_is_refused(values: list[list[int | None] | None], message: str) -> None:
+def test_a_list_that_is_not_two_integers_is_refused(
+    values: list[list[int | None] | None], message: str
+) -> None:
     with pytest.raises(BadDataError, match=f"part-0 row group 7: column items: {message}"):
         to_numpy(table(values), "items", INTS2, "part-0 row group 7")
 

@@ -109,11 +109,15 @@ def test_a_fault_comes_through_tensorflow_as_one_clear_line(tmp_path: Path) -> N
     path = tmp_path / "part-0.parquet"
     good, bad = [[1, 2, 3]] * 10, [[1, 2]]
     pq.write_table(
-        pa.table({"user_idx": pa.array(range(11), pa.int32()), "items": pa.array(good + bad, pa.list_(pa.int32()))}),
+        pa.table(
+            {"user_idx": pa.array(range(11), pa.int32()), "items": pa.array(good + bad, pa.list_(pa.int32()))}
+        ),
         path,
         row_group_size=10,
     )
-    with pytest.raises(BadDataError, match=r"part-0\.parquet row group 1: column items: row 0 has 2 elements"):
+    with pytest.raises(
+        BadDataError, match=r"part-0\.parquet row group 1: column items: row 0 has 2 elements"
+    ):
         list(feed([DataFile(path.as_uri(), (10, 1))]).batches(0))
 
 

@@ -1,0 +1,184 @@
+"""The job on a small lake: two models in one commit, equal when run again, none when there is too little."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import SparkSession
+
+from recsys_spark import config, tables
+from recsys_spark.lake import Lake
+from recsys_spark.models import artifacts, self_attention
+from recsys_spark.training.index_hash import prefix_hash
+
+D = dt.date(2024, 3, 1)
+AT = dt.datetime(2024, 2, 1)
+LENGTH, NUM_ITEMS, NUM_USERS = 4, 12, 60
+OPTIONS = [
+    f"features.history_length={LENGTH}",
+    "train.embedding_dim=16",
+    "train.epochs=8",
+    "train.num_blocks=1",
+    "train.learning_rate=0.02",
+    "train.batch_size=32",
+    "train.min_train_users=50",
+]
+
+job = importlib.import_module("recsys_spark.jobs.train")
+
+
+def events(items: list[int], length: int) -> dict[str, Any]:
+    """One row's lists of `length`, left-padded."""
+    pad, num = [0] * (length - len(items)), len(items)
+    return {
+        "items": pad + items,
+        "types": pad + [1] * num,
+        "values": [float(x) for x in pad] + [float("nan")] * num,
+        "gaps": pad + [60] * num,
+        "weights": [float(x) for x in pad] + [1.0] * num,
+    }
+
+
+def item(user: int, place: int) -> int:
+    """After item i comes i + 1."""
+    return 2 + (user + place) % NUM_ITEMS
+
+
+def rows_of(num_users: int, later_items: int = 0) -> dict[tables.Table, list[dict[str, Any]]]:
+    """Cut valid knows 4 events a user, cut night 5; the fifth is asked for."""
+    found: dict[tables.Table, list[dict[str, Any]]] = {
+        t: []
+        for t in (
+            tables.SEQUENCE_EXAMPLES,
+            tables.HISTORIES,
+            tables.SEEN_ITEMS,
+            tables.TRUTH,
+            tables.ITEM_FEATURES,
+        )
+    }
+    for user in range(2, 2 + num_users):
+        for cut, num in (("valid", 4), ("night", 5)):
+            items = [item(user, place) for place in range(num)]
+            key = {"user_idx": user, "cut": cut, "run_date": D}
+            mask = [0] * (LENGTH + 1 - num) + [0] + [1] * (num - 1)
+            found[tables.SEQUENCE_EXAMPLES].append(
+                {**key, "window": 0, "mask": mask, **events(items, LENGTH + 1)}
+            )
+            about = {"num_events": LENGTH, "first_at": AT, "last_at": AT}
+            found[tables.HISTORIES].append({**key, **about, **events(items[-LENGTH:], LENGTH)})
+            found[tables.SEEN_ITEMS].append({**key, "items": sorted(set(items))})
+        found[tables.TRUTH].append(
+            {"user_idx": user, "items": [item(user, 4)], "cut": "valid", "run_date": D}
+        )
+    for cut in ("valid", "night"):
+        for idx in range(2, 2 + NUM_ITEMS + later_items):
+            num_events = 20 if idx < 2 + NUM_ITEMS else 0
+            found[tables.ITEM_FEATURES].append(
+                {
+                    "item_idx": idx, "item_id": f"i{idx}", "title": None, "categories": [], "is_available": True,
+                    "num_events": num_events, "num_users": num_events, "popularity": 1.0,
+                    "features": [idx / 10, 1.0], "cut": cut, "run_date": D,
+                }
+            )  # fmt: skip
+    return found
+
+
+def lake_with(spark: SparkSession, root: Path, num_users: int = NUM_USERS, later_items: int = 0) -> Lake:
+    lake = Lake(str(root))
+    for table, rows in rows_of(num_users, later_items).items():
+        lake.write(spark, table, D, spark.createDataFrame(rows, table.schema), row_group_rows=25)
+    index = [(f"i{idx}", idx, AT, D) for idx in range(2, 2 + NUM_ITEMS + later_items)]
+    numbered = spark.createDataFrame(index, tables.ITEM_INDEX.schema)
+    lake.append(spark, tables.ITEM_INDEX, D, lambda known: numbered)
+    return lake
+
+
+def run(lake: Lake, work_dir: Path, *options: str) -> list[dict[str, Any]]:
+    settings = config.load(options=[*OPTIONS, f"train.work_dir={work_dir}", *options])
+    job.run(None, lake, settings, D)
+    return sorted(lake.read_rows(tables.MODELS, D).to_pylist(), key=lambda row: row["role"])
+
+
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    return lake_with(spark, tmp_path_factory.mktemp("lake"))
+
+
+@pytest.fixture(scope="module")
+def models(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return run(lake, tmp_path_factory.mktemp("work"))
+
+
+def test_there_is_a_twin_and_a_published_model_with_their_data_ends(models: list[dict[str, Any]]) -> None:
+    assert [(row["role"], row["name"]) for row in models] == [
+        ("published", "self_attention"), ("twin", "self_attention")
+    ]  # fmt: skip
+    night = dt.datetime(2024, 3, 2, tzinfo=dt.UTC)
+    assert [row["data_end"] for row in models] == [night, night - dt.timedelta(days=14)]
+
+
+def test_the_manifest_tells_rows_epochs_index_and_seed(models: list[dict[str, Any]]) -> None:
+    published, twin = (json.loads(row["manifest"]) for row in models)
+    assert published["rows_per_epoch"] == twin["rows_per_epoch"] == NUM_USERS
+    assert published["epochs"] == twin["epochs"] == len(published["log"])
+    assert twin["num_items"] == 2 + NUM_ITEMS
+    assert twin["item_index_hash"] == prefix_hash([(i, f"i{i}") for i in range(2, 14)], 14)
+    assert twin["settings"]["seed"] == 1
+    assert max(entry["ndcg"] for entry in twin["log"]) > 0.6  # each item is equally popular: 0.49 by chance
+
+
+def test_the_stored_model_is_whole_and_ranks_the_planted_item_first(
+    lake: Lake, models: list[dict[str, Any]]
+) -> None:
+    folder = lake.get_model(models[0]["version"])
+    artifacts.verify(folder, dict(models[0]["files"]))
+    histories = [events([item(user, place) for place in range(1, 5)], LENGTH) for user in range(NUM_ITEMS)]
+    dtypes = {
+        "items": np.int32,
+        "types": np.int32,
+        "values": np.float32,
+        "gaps": np.int32,
+        "weights": np.float32,
+    }
+    rows = {name: np.array([history[name] for history in histories], kind) for name, kind in dtypes.items()}
+    scores = self_attention.load_encoder(folder, 1)(rows) @ artifacts.load_item_vectors(folder).T
+    scores[:, ~artifacts.load_trained_items(folder)] = -np.inf
+    for user, history in enumerate(histories):
+        scores[user, history["items"]] = -np.inf
+    assert np.mean(scores.argmax(axis=1) == [item(user, 5) for user in range(NUM_ITEMS)]) > 0.6
+
+
+def test_running_again_gives_equal_rows(lake: Lake, models: list[dict[str, Any]], tmp_path: Path) -> None:
+    assert run(lake, tmp_path) == models
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_an_item_first_seen_after_the_cut_changes_nothing(
+    spark: SparkSession, models: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    more = run(lake_with(spark, tmp_path / "lake", later_items=3), tmp_path / "work")
+    assert [row["version"] for row in more] == [row["version"] for row in models]
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("train.enabled=false", "train.enabled"),
+        ("recommend.recommender=popularity", "recommend.recommender"),
+        ("train.min_train_users=61", "twin_users=60 min_train_users=61"),
+    ],
+)
+def test_too_little_or_switched_off_trains_nothing_and_says_why(
+    lake: Lake, tmp_path: Path, caplog: pytest.LogCaptureFixture, option: str, reason: str
+) -> None:
+    before = lake.read_rows(tables.MODELS)
+    with caplog.at_level("INFO"):
+        run(lake, tmp_path, option)
+    assert reason in caplog.text
+    assert lake.read_rows(tables.MODELS) == before
