@@ -1,8 +1,8 @@
 """The one module that knows petastorm's insides: petastorm 0.13.1 on today's pyarrow and NumPy.
 
 Petastorm's last release is written against pyarrow up to 14 and NumPy 1. `petastorm_names`
-puts back what they removed since; afterwards this module gives petastorm a dataset, a piece, a worker, a thread
-pool and a reader that
+puts back what they removed since; this module then gives petastorm a data set and pieces
+(`petastorm_pieces`), a worker, a thread pool and a reader that
 
 - read exactly the files and row groups asked for, in that order, never a folder;
 - lose nothing: the stock pool may say "all done" while row groups are still to come;
@@ -19,12 +19,7 @@ import queue
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
-
-import pyarrow as pa
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from recsys_spark.training import petastorm_names  # isort: split
 
@@ -37,7 +32,8 @@ from petastorm.workers_pool import EmptyResultError, VentilatedItemProcessedMess
 from petastorm.workers_pool.thread_pool import ThreadPool
 
 from recsys_spark.errors import BadDataError
-from recsys_spark.training.columns import Array, ColumnType, to_numpy
+from recsys_spark.training.columns import Array, ColumnType
+from recsys_spark.training.petastorm_pieces import Dataset, Files, Piece
 
 for _module, _name in (
     (reader, "pq"),
@@ -64,54 +60,6 @@ class RowGroup(NamedTuple):
     num_rows: int
 
 
-class _Files:
-    """What petastorm takes for a file system: the URIs, the columns, and every footer read so far."""
-
-    def __init__(
-        self, uris: Sequence[str], columns: Mapping[str, ColumnType], footers: dict[str, Any]
-    ) -> None:
-        self.uris, self.columns, self.footers = uris, columns, footers
-
-    def open(self, uri: str, footer: Any = None) -> Any:
-        filesystem, path = pafs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
-        return pq.ParquetFile(path, filesystem=filesystem, metadata=footer, page_checksum_verification=True)
-
-    def footer(self, uri: str) -> Any:
-        if uri not in self.footers:
-            with _named(uri), self.open(uri) as file:
-                self.footers[uri] = file.metadata
-        return self.footers[uri]
-
-
-class _Piece:
-    def __init__(self, path: str, open_file_func: Any, row_group: int, partition_keys: object) -> None:
-        self.path, self.row_group, self.partition_keys = path, row_group, partition_keys
-        self.files: _Files = open_file_func.__self__
-
-    def get_metadata(self) -> Any:
-        return self.files.footer(self.path)
-
-    def read(self) -> dict[str, Array]:
-        where = f"{self.path} row group {self.row_group}"
-        with _named(where), self.files.open(self.path, self.get_metadata()) as file:
-            missing = sorted(set(self.files.columns) - set(file.schema_arrow.names))
-            if missing:
-                raise BadDataError(f"{where}: no column {', '.join(missing)}; run build_features again")
-            table = file.read_row_group(self.row_group, columns=list(self.files.columns), use_threads=False)
-        return {name: to_numpy(table, name, kind, where) for name, kind in self.files.columns.items()}
-
-
-class _Dataset:
-    partitions = metadata = common_metadata = None
-
-    def __init__(self, path_or_paths: Sequence[str], filesystem: _Files, **_: object) -> None:
-        self.paths, self.fs = path_or_paths, filesystem
-
-    @property
-    def pieces(self) -> list[_Piece]:
-        return [_Piece(uri, self.fs.open, 0, ()) for uri in self.fs.uris]
-
-
 class _Order(RowGroupSelectorBase):  # type: ignore[misc]
     def __init__(self, row_groups: Sequence[RowGroup]) -> None:
         self.row_groups = row_groups
@@ -132,7 +80,7 @@ class _OrderedReader(reader.Reader):  # type: ignore[misc]
     def _filter_row_groups(
         self,
         dataset: object,
-        row_groups: Sequence[_Piece],
+        row_groups: Sequence[Piece],
         predicate: object,
         rowgroup_selector: _Order,
         *_: object,
@@ -177,7 +125,7 @@ class _RoundRobinPool(ThreadPool):  # type: ignore[misc]
                 return result
 
 
-_parquet = types.SimpleNamespace(ParquetDataset=_Dataset, ParquetDatasetPiece=_Piece)
+_parquet = types.SimpleNamespace(ParquetDataset=Dataset, ParquetDatasetPiece=Piece)
 reader.pq = dataset_metadata.pq = _parquet
 reader.Reader = _OrderedReader
 reader.ThreadPool = _RoundRobinPool
@@ -212,7 +160,7 @@ def read_row_groups(
         results_queue_size=2 * num_threads,
         shuffle_row_groups=False,
         rowgroup_selector=_Order(row_groups),
-        filesystem=_Files(uris, columns, footers),
+        filesystem=Files(uris, columns, footers),
     )
     try:
         for group, rows in zip(row_groups, opened, strict=True):
@@ -226,11 +174,3 @@ def read_row_groups(
     finally:
         opened.stop()
         opened.join()
-
-
-@contextmanager
-def _named(where: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        raise BadDataError(f"{where}: cannot be read: {' '.join(str(error).split())}") from error
