@@ -101,7 +101,7 @@ def test_an_empty_file_without_header_is_no_rows_and_no_fault():
     assert read(b"", header="no") == []
 
 
-@pytest.mark.parametrize("rest", [b"", b"2,b,6\n", b'2,b,6\n3,"c",7\n'])
+@pytest.mark.parametrize("rest", [b"", b"2,b,6\n", b'2,b,6\n3,"c",7\n', b'2,b,"\n'])
 def test_an_unbalanced_quote_fails_the_file(rest):
     found = fault(b'id,title,n\n1,"a,5\n' + rest)
     assert found.reason == "file_unbalanced_quote"
