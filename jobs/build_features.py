@@ -58,8 +58,8 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
         built = features.feature_tables(
             whole,
             recent,
-            users=index.known_at(users, "user", run_date, marked, listed),
-            items=index.known_at(items, "item", run_date, marked, catalogue),
+            users=_known(users, "user", run_date, marked, listed),
+            items=_known(items, "item", run_date, marked, catalogue),
             listed=listed,
             catalogue=catalogue,
             ends={cut: ends[cut] for cut in cuts},
@@ -107,6 +107,15 @@ def _split(config: Config, run_date: dt.date) -> tuple[dt.date, str, int, int]:
 
 def _is_training(config: Config) -> bool:
     return config.train.enabled and config.recommend.recommender != "popularity"
+
+
+def _known(
+    numbers: DataFrame, kind: str, run_date: dt.date, marked: DataFrame, listing: DataFrame
+) -> DataFrame:
+    """The ids of the run date; on the newest night that is the whole index, which one look shows."""
+    if index.numbered_after(numbers, run_date).isEmpty():
+        return numbers
+    return index.known_at(numbers, kind, run_date, marked, listing)
 
 
 def _active_days(config: Config) -> dict[str, int | None]:

@@ -67,6 +67,11 @@ def new_ids(arrived: DataFrame, known: DataFrame, num_known: int, kind: str, run
     )
 
 
+def numbered_after(index: DataFrame, run_date: dt.date) -> DataFrame:
+    """The rows that a later night appended: none unless nights run out of order, or again."""
+    return index.where(F.col("run_date") > F.lit(run_date))
+
+
 def known_at(
     index: DataFrame, kind: str, run_date: dt.date, events: DataFrame, listing: DataFrame
 ) -> DataFrame:
@@ -81,7 +86,7 @@ def known_at(
         events: numbered events as of D.
         listing: items or users as of D.
     """
-    later = index.where(F.col("run_date") > F.lit(run_date))
+    later = numbered_after(index, run_date)
     in_events = later.join(events.select(f"{kind}_idx"), f"{kind}_idx", how="left_semi")
     listed = later.join(listing.select(f"{kind}_id"), f"{kind}_id", how="left_semi")
     there = in_events.unionByName(listed).distinct()
