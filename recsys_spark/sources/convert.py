@@ -44,8 +44,7 @@ def converted(
     """
     asked = {name: _source_column(given).cast("string") for name, given in feed.columns.items()}
     texts = parsed.select("*", *[column.alias(f"{TEXT}{name}") for name, column in asked.items()])
-    rule, outcome = _verdict(feed, run_date)
-    judged = texts.withColumns({"rule": rule, "outcome": outcome})
+    judged = texts.withColumns(_findings(feed, run_date)).withColumns(_verdict())
     if key is not None and "user_id" in feed.columns:
         judged = judged.withColumn(f"{TEXT}user_id", pseudonym(F.col(f"{TEXT}user_id"), key))
     columns = _contract(feed, run_date)
@@ -88,24 +87,28 @@ def _text(name: str) -> Column:
     return F.col(f"{TEXT}{name}")
 
 
-def _verdict(feed: Feed, run_date: dt.date) -> tuple[Column, Column]:
-    filtered = checks.first_of(*[checks.named(F.expr(sql), name) for name, sql in feed.filters.items()])
+def _findings(feed: Feed, run_date: dt.date) -> dict[str, Column]:
+    """The first filter that drops the record, and the first reason to refuse it."""
+    filters = [checks.named(F.expr(sql), name) for name, sql in feed.filters.items()]
     reasons = [checks.present(_text(name)) for name in ("user_id", "item_id") if name in feed.columns]
     reasons += [reason for _, reason in _converted(feed, run_date).values()]
     if feed.event_types:
         reasons.append(checks.named(_event_type(feed).isNull(), "unknown_event_type"))
-    refused = checks.first_of(*reasons)
-    is_file = F.col("__record") == 0
-    is_faulty = F.col("__fault").isNotNull()
-    rule = F.when(is_file | is_faulty, F.col("__fault")).otherwise(F.coalesce(filtered, refused))
+    return {"__filtered": checks.first_of(*filters), "__refused": checks.first_of(*reasons)}
+
+
+def _verdict() -> dict[str, Column]:
+    """`rule` and `outcome` of a record, from its fault and the findings."""
+    is_file, is_faulty = F.col("__record") == 0, F.col("__fault").isNotNull()
+    found = F.coalesce(F.col("__filtered"), F.col("__refused"))
     outcome = (
         F.when(is_file, "file")
         .when(is_faulty, "quarantined")
-        .when(filtered.isNotNull(), "filtered")
-        .when(refused.isNotNull(), "quarantined")
+        .when(F.col("__filtered").isNotNull(), "filtered")
+        .when(F.col("__refused").isNotNull(), "quarantined")
         .otherwise("kept")
     )
-    return rule, outcome
+    return {"rule": F.when(is_file | is_faulty, F.col("__fault")).otherwise(found), "outcome": outcome}
 
 
 def _converted(feed: Feed, run_date: dt.date) -> dict[str, tuple[Column, Column]]:
