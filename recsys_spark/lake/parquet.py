@@ -1,0 +1,160 @@
+"""The Parquet files behind a table: written by Spark or Arrow into a folder of the attempt, read by either."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import Schema
+from pyspark.sql import DataFrame, SparkSession
+
+from recsys_spark.errors import BadDataError
+from recsys_spark.lake import storage
+from recsys_spark.lake.delta import CommittedFile
+from recsys_spark.tables import Table
+
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+
+
+def arrow_schema(table: Table) -> pa.Schema:
+    """The table's schema for Arrow, partition columns included."""
+    return pa.schema(Schema.from_json(table.schema.json()).to_arrow())
+
+
+def chosen(
+    files: Iterable[CommittedFile],
+    run_date: dt.date | None = None,
+    cut: str | None = None,
+    until: dt.date | None = None,
+) -> list[CommittedFile]:
+    """The files of one date or of the dates up to `until`, and of one cut."""
+
+    def wanted(partition: dict[str, str | None]) -> bool:
+        day = partition.get("run_date")
+        if run_date is not None and day is not None and day != str(run_date):
+            return False
+        if until is not None and day is not None and day > str(until):
+            return False
+        return cut is None or partition.get("cut") in (cut, None)
+
+    return [file for file in files if wanted(file.partition)]
+
+
+def num_rows(files: Iterable[CommittedFile]) -> int:
+    """Rows of all files, from the commit."""
+    return sum(file.num_rows for file in files)
+
+
+def read_frame(
+    spark: SparkSession, store: storage.Store, table: Table, files: Sequence[CommittedFile]
+) -> DataFrame:
+    """Exactly these files as a frame with the table's own schema.
+
+    Raises:
+        BadDataError: a committed file is gone.
+    """
+    if not files:
+        return spark.createDataFrame([], table.schema)
+    gone = storage.missing(store, [f"{table.name}/{file.path}" for file in files])
+    if gone:
+        raise BadDataError(
+            f"table {table.name}: committed file {store.spark_uri(gone[0])} is gone ({len(gone)} in all); "
+            "restore it, or run again the job and date that wrote it"
+        )
+    reader = spark.read.schema(table.schema).option("basePath", store.spark_uri(table.name))
+    found = reader.parquet(*[store.spark_uri(table.name, file.path) for file in files])
+    return found.select(*table.schema.fieldNames())
+
+
+def read_arrow(store: storage.Store, table: Table, files: Sequence[CommittedFile]) -> pa.Table:
+    """Exactly these files as one Arrow table.
+
+    Raises:
+        BadDataError: a committed file is gone or damaged.
+    """
+    schema = arrow_schema(table)
+    parts = [schema.empty_table()]
+    for file in files:
+        path = store.file(table.name, file.path)
+        try:
+            with pq.ParquetFile(path, filesystem=store.filesystem, page_checksum_verification=True) as opened:
+                part = opened.read()
+        except (OSError, pa.ArrowException) as error:
+            where = store.spark_uri(table.name, file.path)
+            raise BadDataError(
+                f"table {table.name}: committed file {where} cannot be read ({error}); restore it, or run again "
+                "the job and date that wrote it"
+            ) from error
+        for name, value in file.partition.items():
+            column = pa.array([value] * part.num_rows, pa.string()).cast(schema.field(name).type)
+            part = part.append_column(name, column)
+        parts.append(part.select(schema.names).cast(schema))
+    return pa.concat_tables(parts)
+
+
+def write_frame(
+    store: storage.Store,
+    table: Table,
+    df: DataFrame,
+    attempt: str,
+    folder: str,
+    row_group_rows: int | None = None,
+) -> list[CommittedFile]:
+    """Write `df` into a folder of this attempt, move the files below `folder`, and describe them.
+
+    Spark cannot write beside another run in one folder (they share `_temporary`), and readers that guess
+    partitions from paths want no other folder in between: hence the move. The names Spark gives are unique.
+
+    Args:
+        folder: the place below the table that fixes some partition columns (`run_date=2024-01-31`), or "";
+            Spark parts `df` by the others.
+    """
+    inner = [name for name in table.partitions if f"{name}=" not in folder]
+    staging = f"{table.name}/attempt-{attempt}"
+    writer = df.write
+    if row_group_rows:
+        writer = writer.option("parquet.block.row.count.limit", row_group_rows)
+    writer.partitionBy(*inner).parquet(store.spark_uri(staging))
+    if not storage.parquet_files(
+        store, staging
+    ):  # nothing in any inner partition: one empty file keeps the date
+        empty = "/".join([staging, *(f"{name}={_NO_VALUE}" for name in inner)])
+        frame = df.sparkSession.createDataFrame([], df.drop(*inner).schema)
+        frame.coalesce(1).write.parquet(store.spark_uri(empty))
+    infos = storage.parquet_files(store, staging)
+    target = f"{table.name}/{folder}" if folder else table.name
+    moved = storage.move(store, [info.path for info in infos], staging, target)
+    storage.delete(store, staging)
+    return _described(store, table, list(zip(moved, [info.size for info in infos], strict=True)))
+
+
+def write_rows(
+    store: storage.Store, table: Table, rows: list[dict[str, Any]], attempt: str, folder: str
+) -> list[CommittedFile]:
+    """Write a few rows as one file below `folder`, without Spark, and describe it."""
+    data = pa.Table.from_pylist(rows, arrow_schema(table)).drop_columns(list(table.partitions))
+    target = store.file(table.name, folder) if folder else store.file(table.name)
+    store.filesystem.create_dir(target, recursive=True)
+    path = f"{target}/part-{attempt}.parquet"
+    pq.write_table(data, path, filesystem=store.filesystem, write_page_checksum=True)
+    return _described(store, table, [(path, store.filesystem.get_file_info(path).size)])
+
+
+def _described(store: storage.Store, table: Table, found: list[tuple[str, int]]) -> list[CommittedFile]:
+    root = store.file(table.name) + "/"
+    names = [path.removeprefix(root) for path, _ in found]
+    inside = [f"{table.name}/{name}" for name in names]
+    storage.sync(store, inside)
+    groups = storage.row_group_rows(store, inside)
+    return [
+        CommittedFile(name, size, sum(rows), _partition(table, name))
+        for name, (_, size), rows in zip(names, found, groups, strict=True)
+    ]
+
+
+def _partition(table: Table, path: str) -> dict[str, str | None]:
+    named = dict(part.split("=", 1) for part in path.split("/")[:-1])
+    return {name: None if named[name] == _NO_VALUE else named[name] for name in table.partitions}
