@@ -13,7 +13,6 @@ Writes  feature_columns, item_features, segment_popularity, user_features
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import ExitStack
 from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
@@ -38,67 +37,63 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     current = arrivals.only_current(arrived, files, run_date, tables.INTERACTIONS.name)
     users, items = lake.read(spark, tables.USER_INDEX), lake.read(spark, tables.ITEM_INDEX)
 
-    with ExitStack() as stack:
+    def keep(frame: DataFrame) -> DataFrame:
+        # Not persist: that keeps the whole plan, which every later step would analyse again (4 x the seconds).
+        return frame.localCheckpoint(eager=True)
 
-        def keep(frame: DataFrame) -> DataFrame:
-            stack.callback(frame.persist().unpersist)
-            return frame
+    def write(table: tables.Table, rows: DataFrame, basis: str | None = None) -> None:
+        lake.write(spark, table, run_date, events.dated(rows, run_date), basis=basis)
 
-        def write(table: tables.Table, rows: DataFrame, basis: str | None = None) -> None:
-            lake.write(spark, table, run_date, events.dated(rows, run_date), basis=basis)
+    def write_examples(table: tables.Table, rows: DataFrame) -> None:
+        rows = events.dated(examples.in_hashed_order(rows), run_date)
+        lake.write(spark, table, run_date, rows, row_group_rows=settings.row_group_rows)
 
-        def write_examples(table: tables.Table, rows: DataFrame) -> None:
-            rows = events.dated(examples.in_hashed_order(rows), run_date)
-            lake.write(spark, table, run_date, rows, row_group_rows=settings.row_group_rows)
+    numbered = events.numbered(current, users, items, run_date, settings.event_types, settings.tie_seed)
+    marked = keep(splits.mark_splits(numbered, *split))
+    whole = splits.by_cut(marked, cuts)
+    recent = events.only_recent(whole, ends, settings.history_days)
+    built = features.feature_tables(
+        whole,
+        recent,
+        users=_known(users, "user", run_date, marked, listed),
+        items=_known(items, "item", run_date, marked, catalogue),
+        listed=listed,
+        catalogue=catalogue,
+        ends={cut: ends[cut] for cut in cuts},
+        half_life_days=settings.half_life_days,
+        num_categories=settings.num_categories,
+        title_buckets=settings.title_buckets,
+        active_days=_active_days(config),
+        keep=keep,
+    )
+    write(tables.FEATURE_COLUMNS, built.feature_columns)
+    write(tables.ITEM_FEATURES, built.item_features)
+    write(tables.SEGMENT_POPULARITY, built.segment_popularity)
+    write(tables.USER_FEATURES, built.user_features)
+    write(tables.TRUTH, splits.truth(marked, config.recommend.repeats == "allowed"))
 
-        numbered = events.numbered(current, users, items, run_date, settings.event_types, settings.tie_seed)
-        marked = keep(splits.mark_splits(numbered, *split))
-        whole = splits.by_cut(marked, cuts)
-        recent = events.only_recent(whole, ends, settings.history_days)
-        built = features.feature_tables(
-            whole,
-            recent,
-            users=_known(users, "user", run_date, marked, listed),
-            items=_known(items, "item", run_date, marked, catalogue),
-            listed=listed,
-            catalogue=catalogue,
-            ends={cut: ends[cut] for cut in cuts},
-            half_life_days=settings.half_life_days,
-            num_categories=settings.num_categories,
-            title_buckets=settings.title_buckets,
-            active_days=_active_days(config),
-            keep=keep,
+    make = partial(histories.histories, length=settings.history_length)
+    basis, before = _basis(config), _night_before(lake, config, run_date)
+    if before is None:
+        seen, last = histories.seen_items(whole), make(recent)
+    else:
+        touched = index.idx_of(histories.touched_users(arrived, files, before), users, "user")
+        was_seen, was_last = (lake.read(spark, t, before) for t in (tables.SEEN_ITEMS, tables.HISTORIES))
+        seen = histories.continued(histories.seen_items, whole, was_seen, touched)
+        last = histories.continued(make, recent, was_last, touched, _oldest_at(ends, settings.history_days))
+    write(tables.SEEN_ITEMS, seen, basis)
+    write(tables.HISTORIES, last, basis)
+
+    if _is_training(config):
+        to_learn = splits.only_cuts(recent, ("valid", "night"))
+        weights = examples.item_weights(built.popular, settings.imbalance_power)
+        write_examples(tables.EVENT_EXAMPLES, examples.event_examples(to_learn, weights))
+        write_examples(
+            tables.USER_EXAMPLES, examples.user_examples(to_learn, weights, settings.user_example_items)
         )
-        write(tables.FEATURE_COLUMNS, built.feature_columns)
-        write(tables.ITEM_FEATURES, built.item_features)
-        write(tables.SEGMENT_POPULARITY, built.segment_popularity)
-        write(tables.USER_FEATURES, built.user_features)
-        write(tables.TRUTH, splits.truth(marked, config.recommend.repeats == "allowed"))
-
-        make = partial(histories.histories, length=settings.history_length)
-        basis, before = _basis(config), _night_before(lake, config, run_date)
-        if before is None:
-            seen, last = histories.seen_items(whole), make(recent)
-        else:
-            touched = index.idx_of(histories.touched_users(arrived, files, before), users, "user")
-            was_seen, was_last = (lake.read(spark, t, before) for t in (tables.SEEN_ITEMS, tables.HISTORIES))
-            seen = histories.continued(histories.seen_items, whole, was_seen, touched)
-            last = histories.continued(
-                make, recent, was_last, touched, _oldest_at(ends, settings.history_days)
-            )
-        write(tables.SEEN_ITEMS, seen, basis)
-        write(tables.HISTORIES, last, basis)
-
-        if _is_training(config):
-            to_learn = splits.only_cuts(recent, ("valid", "night"))
-            weights = examples.item_weights(built.popular, settings.imbalance_power)
-            write_examples(tables.EVENT_EXAMPLES, examples.event_examples(to_learn, weights))
-            write_examples(
-                tables.USER_EXAMPLES, examples.user_examples(to_learn, weights, settings.user_example_items)
-            )
-            write_examples(
-                tables.SEQUENCE_EXAMPLES, examples.sequence_examples(to_learn, settings.history_length)
-            )
+        write_examples(
+            tables.SEQUENCE_EXAMPLES, examples.sequence_examples(to_learn, settings.history_length)
+        )
 
 
 def _split(config: Config, run_date: dt.date) -> tuple[dt.date, str, int, int]:

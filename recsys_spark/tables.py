@@ -316,7 +316,7 @@ EVENT_EXAMPLES = _table(
         _CUT,
         _RUN_DATE,
     ],
-    key=("run_date", "cut", "user_idx", "item_idx", "event_at"),
+    key=(),  # a source may hold several equal events
     partitions=("run_date", "cut"),
 )
 

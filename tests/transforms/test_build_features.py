@@ -58,7 +58,19 @@ def arrive(
 ) -> None:
     """What ingest would have written; a row key is the event's file and place in it."""
     rows = [
-        (e.user_id, e.item_id, "view", e.event_at, e.value, e.weight, f"{e.file_name}/{n}", e.file_name, n, "s", run_date)
+        (
+            e.user_id,
+            e.item_id,
+            "view",
+            e.event_at,
+            e.value,
+            e.weight,
+            f"{e.file_name}/{n}",
+            e.file_name,
+            n,
+            "s",
+            run_date,
+        )
         for n, e in enumerate(events)
     ]
     lake.write(spark, tables.INTERACTIONS, run_date, spark.createDataFrame(rows, tables.INTERACTIONS.schema))
@@ -130,7 +142,10 @@ def test_keys_are_unique(lake: Lake) -> None:
 
 def test_features_are_named_place_by_place(lake: Lake) -> None:
     columns = lake.read_rows(tables.FEATURE_COLUMNS, D, cut="night").to_pylist()
-    names = {e: [c["name"] for c in sorted(columns, key=lambda c: c["position"]) if c["entity"] == e] for e in ("item", "user")}
+    names = {
+        e: [c["name"] for c in sorted(columns, key=lambda c: c["position"]) if c["entity"] == e]
+        for e in ("item", "user")
+    }
     assert names["item"][:6] == ["category:a", "category:b", "title:0", "title:1", "title:2", "title:3"]
     assert names["user"][-2:] == ["affinity:a", "affinity:b"]
     for table, entity in ((tables.ITEM_FEATURES, "item"), (tables.USER_FEATURES, "user")):
@@ -161,7 +176,9 @@ def test_running_again_gives_equal_tables(spark: SparkSession, lake: Lake) -> No
 def test_later_events_change_nothing_before_the_cut(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
     other = Lake(str(tmp_path))
     earlier = [e for e in some_events(1) if e.event_at < CUT_TEST]
-    later = [e._replace(item_id="i3", value=9.0, weight=7.0) for e in some_events(2) if e.event_at >= CUT_TEST]
+    later = [
+        e._replace(item_id="i3", value=9.0, weight=7.0) for e in some_events(2) if e.event_at >= CUT_TEST
+    ]
     arrive(spark, other, D, [*earlier, *later, *later], USERS, ITEMS)
     build(spark, other, D, config())
     for table in BUILT:
@@ -169,3 +186,35 @@ def test_later_events_change_nothing_before_the_cut(spark: SparkSession, lake: L
             if (table, cut) != (tables.TRUTH, "test"):
                 assert rows_of(lake, table, D, cut) == rows_of(other, table, D, cut), (table.name, cut)
     assert rows_of(lake, tables.HISTORIES, D, "night") != rows_of(other, tables.HISTORIES, D, "night")
+
+
+def test_a_continued_night_equals_a_full_rebuild(spark: SparkSession, tmp_path: Path) -> None:
+    """Late events, a night missed, a corrected file and events that grow older than history_days."""
+    continued, rebuilt = Lake(str(tmp_path / "continued")), Lake(str(tmp_path / "rebuilt"))
+    nights = [dt.date(2024, 5, day) for day in (20, 22, 23)]
+    chosen = config(**{"train.enabled": "false", "features.history_days": 9})
+    first = [
+        Event(f"u{n % 6}", f"i{n % 7}", may(10 + n % 11, n % 2), file_name=f"f{n % 3}") for n in range(40)
+    ]
+    second = [
+        Event("u1", "i9", may(15)),  # five days late
+        Event("u2", "i2", may(21)),  # of the night that was missed
+        *[Event("u3", "i8", may(12 + n), file_name="f1") for n in range(8)],  # f1 corrected: others lose events
+    ]  # fmt: skip
+    third = [Event("u4", "i4", may(23), file_name="g")]
+    used = []
+    for lake in (continued, rebuilt):
+        for night, arrived in zip(nights, (first, second, third), strict=True):
+            arrive(spark, lake, night, arrived)
+            build_index.run(spark, lake, chosen, night)
+            if lake is continued:
+                used.append(build_features._night_before(lake, chosen, night))
+            if lake is continued or night == nights[-1]:
+                build_features.run(spark, lake, chosen, night)
+    assert used == [None, *nights[:2]]
+    for table in (tables.SEEN_ITEMS, tables.HISTORIES):
+        assert rows_of(continued, table, nights[-1]) == rows_of(rebuilt, table, nights[-1]), table.name
+    assert not continued.exists(tables.SEQUENCE_EXAMPLES, nights[-1])
+    arrive(spark, continued, nights[0], first[1:])  # an old date ingested again: nothing may be carried over
+    assert build_features._night_before(continued, chosen, nights[-1]) is None
+    assert build_features._night_before(rebuilt, config(), dt.date(2024, 5, 24)) is None  # other settings
