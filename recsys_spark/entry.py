@@ -31,22 +31,29 @@ def nightly(
     date: Day,
     config: Overlays = None,
     set: Options = None,
+    until: Annotated[
+        dt.datetime | None,
+        typer.Option("--until", formats=["%Y-%m-%d"], help="Catch up: every night from --date to this one."),
+    ] = None,
     submit_each: Annotated[bool, typer.Option("--submit-each", help="One spark-submit a job.")] = False,
     json: Annotated[
-        str | None, typer.Option("--json", help="Also write the night's JSON to this file.")
+        str | None, typer.Option("--json", help="Also write the last night's JSON to this file.")
     ] = None,
 ) -> None:
     """Run the whole night of one date; the last line of standard output is its JSON."""
     chosen = cli.load_or_exit(config or (), set or ())
-    day = date.date()
-    runner = (
-        night.submit_each(chosen, day, config or (), set or ())
-        if submit_each
-        else night.in_one_session(chosen, day)
-    )
-    result = night.run(chosen, day, runner)
-    night.to_json(result, json)
-    raise typer.Exit(result["exit_status"])
+    day, last = date.date(), (until or date).date()
+    status = 0
+    while day <= last and status == 0:
+        runner = (
+            night.submit_each(chosen, day, config or (), set or ())
+            if submit_each
+            else night.in_one_session(chosen, day)
+        )
+        result = night.run(chosen, day, runner)
+        night.to_json(result, json)
+        status, day = result["exit_status"], day + dt.timedelta(days=1)
+    raise typer.Exit(status)
 
 
 def _add_job(name: str) -> None:

@@ -93,6 +93,7 @@ def to_json(night: dict[str, Any], path: str | None) -> None:
         part.write_text(line + "\n")
         part.replace(path)
     sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _counts(config: Config, run_date: dt.date) -> dict[str, Any]:

@@ -20,6 +20,9 @@ def spark() -> Iterator[SparkSession]:
         .appName("tests")
         .config("spark.ui.enabled", "false")  # no port, no thread pool for pages nobody opens
         .config("spark.ui.showConsoleProgress", "false")
+        .config(
+            "spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1"
+        )  # short jobs: compile fast, not well
         .config("spark.sql.shuffle.partitions", "3")  # tiny frames; 3 so that partitioning faults show
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.ansi.enabled", "true")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import planted
 
@@ -29,3 +30,17 @@ def recall_beside_the_rule(root: str, run_date: dt.date) -> tuple[float, float, 
         ours.append(len(wanted.intersection(lists.get(user, ()))) / len(wanted))
         rule.append(len(wanted.intersection(best)) / len(wanted))
     return sum(ours) / len(ours), sum(rule) / len(rule), len(ours)
+
+
+def ndcg(root: str, run_date: dt.date) -> dict[str, Any]:
+    """NDCG@10 of the model and of popularity, and their paired difference with its interval."""
+    rows = Lake(root).read_rows(tables.METRICS, run_date).to_pylist()
+    named = {row["recommender"]: row for row in rows if (row["metric"], row["k"]) == ("ndcg", 10)}
+    (difference,) = [row for name, row in named.items() if name.endswith(" - popularity")]
+    model = named[difference["recommender"].removesuffix(" - popularity")]
+    return {
+        "ndcg": round(model["value"], 4),
+        "popularity": round(named["popularity"]["value"], 4),
+        "difference": f"{difference['value']:.4f} ({difference['ci_low']:.4f} to {difference['ci_high']:.4f})",
+        "users": model["num_users"],
+    }
