@@ -114,22 +114,16 @@ def nights(first: dt.date, last: dt.date, settings: list[str]) -> None:
 def tell(night: dict[str, Any]) -> None:
     rows = ", ".join(f"{count} {name}" for name, count in night["rows"].items())
     seconds = ", ".join(f"{job['job']} {job['seconds']}" for job in night["jobs"])
-    say(
-        f"Night of {night['run_date']}: {night['active_users']} active users have a list\n   rows: {rows}\n   seconds: {seconds}"
-    )
+    about = f"Night of {night['run_date']}: {night['active_users']} active users have a list"
+    say(f"{about}\n   rows: {rows}\n   seconds: {seconds}")
 
 
-def recsys(*arguments: str, capture: bool = False) -> str:
-    command = [str(RECSYS), *arguments]
-    env = {"RECSYS_LOG_LEVEL": "WARNING", **os.environ}
-    done = subprocess.run(
-        command, env=env, stdout=subprocess.PIPE if capture else None, text=True, check=False
-    )
+def recsys(*arguments: str) -> None:
+    done = subprocess.run([str(RECSYS), *arguments], env=ENV, check=False)
     if done.returncode:
         sys.exit(
             f"demo: recsys-spark {arguments[0]} ended with status {done.returncode}; its line stands above"
         )
-    return done.stdout or ""
 
 
 def where(folder: Path) -> None:
