@@ -192,6 +192,9 @@ def as_known(error: BaseException) -> RecsysError | None:
         kind = getattr(errors, raised[1], None)
         if isinstance(kind, type) and issubclass(kind, RecsysError):
             return kind(raised[2].strip())
+    told = re.search(r"\[USER_RAISED_EXCEPTION\] ([^\n]+)", text)
+    if told:
+        return BadDataError(told[1].strip())
     lacking = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", text)
     if lacking and not isinstance(error, ModuleNotFoundError):
         return SettingsError(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from recsys_spark import cli, config, errors, tables
 from recsys_spark.config import Config
@@ -83,6 +84,14 @@ def test_bad_data_met_by_a_worker_is_its_own_line(spark: SparkSession) -> None:
     known = cli.as_known(failure(spark.range(1), fails))
     assert isinstance(known, errors.BadDataError)
     assert str(known) == "events.csv: record 7: expected a number, got 'x'"
+
+
+def test_what_an_expression_raised_is_its_own_line(spark: SparkSession) -> None:
+    with pytest.raises(Exception) as raised:
+        spark.range(1).select(F.raise_error(F.lit("event type 'x': unknown"))).collect()
+    known = cli.as_known(raised.value)
+    assert isinstance(known, errors.BadDataError)
+    assert str(known).startswith("event type 'x': unknown")
 
 
 def test_a_package_that_workers_lack_is_named(spark: SparkSession) -> None:

@@ -26,7 +26,8 @@ def load_encoder(folder: Path, num_threads: int) -> Callable[[Mapping[str, Array
 
     The function takes items, types, values, gaps and weights, each [B, L], left-padded, and gives
     float32 [B, D + 1]. Users are encoded 256 at a time, the last of them padded, so a user's vector
-    does not depend on who else is in the batch. Items numbered after training count as unknown.
+    does not depend on who else is in the batch. Items numbered after training count as unknown. Of
+    histories longer than those the model learnt from, the newest events count; shorter ones are padded.
 
     Args:
         folder: a model's folder, verified.
@@ -53,7 +54,8 @@ def load_encoder(folder: Path, num_threads: int) -> Callable[[Mapping[str, Array
         num_users = len(histories["items"])
         vectors = np.empty((num_users, item_vectors.shape[1]), np.float32)
         for start in range(0, num_users, ENCODE_USERS):
-            part = {name: histories[name][start : start + ENCODE_USERS] for name in network.INPUTS}
+            block = slice(start, start + ENCODE_USERS)
+            part = {n: _newest(histories[n][block], settings.history_length) for n in network.INPUTS}
             used = len(part["items"])
             part = {name: np.pad(array, ((0, ENCODE_USERS - used), (0, 0))) for name, array in part.items()}
             part["items"] = np.where(part["items"] < settings.num_items, part["items"], 1)
@@ -61,6 +63,11 @@ def load_encoder(folder: Path, num_threads: int) -> Callable[[Mapping[str, Array
         return vectors
 
     return encode
+
+
+def _newest(lists: Array, length: int) -> Array:
+    """The last `length` places of left-padded lists [B, L], padded on the left when L is less."""
+    return np.pad(lists[:, -length:], ((0, 0), (max(0, length - lists.shape[1]), 0)))
 
 
 def cap_threads(num_threads: int) -> int:

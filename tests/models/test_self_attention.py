@@ -213,3 +213,14 @@ def test_an_item_numbered_after_training_counts_as_unknown(trained: SelfAttentio
 def test_the_seed_decides_the_first_weights() -> None:
     np.testing.assert_array_equal(network(seed=1).item_vectors(), network(seed=1).item_vectors())
     assert not np.array_equal(network(seed=1).item_vectors(), network(seed=2).item_vectors())
+
+
+def test_histories_of_another_length_give_the_same_vectors(tmp_path: Path) -> None:
+    net = network()
+    artifacts.save(tmp_path, SETTINGS._asdict(), weights_of(net), net.item_vectors(), COUNTS > 0)
+    encode = self_attention.load_encoder(tmp_path, 1)
+    own = {name: values[:, -L:] for name, values in batch([[0, 0, 0, 0, 0, 3, 4, 5]]).items()}
+    longer = {name: np.pad(values, ((0, 0), (3, 0))) for name, values in own.items()}
+    shorter = {name: values[:, -4:] for name, values in own.items()}
+    np.testing.assert_array_equal(encode(longer), encode(own))
+    np.testing.assert_array_equal(encode(shorter), encode(own))
