@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Grid
 
 from recsys_spark import cli, night, tables
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A nightly recommender for a data lake. Exit statuses stand in the README.",
 )
-output = Console(width=None if sys.stdout.isatty() else 160)
+output = Console(width=None if sys.stdout.isatty() else 200)
 
 
 @app.command()
@@ -106,8 +107,8 @@ def show(
         )
     except RecsysError as error:
         cli.fail(error)
-    output.print(_grid(done, f"What {user} did last, the newest first"))
-    output.print(_grid(listed, f"Recommended to {user} on {day}"))
+    _print(f"What {user} did last, the newest first", done)
+    _print(f"Recommended to {user} on {day}", listed)
 
 
 @app.command()
@@ -124,13 +125,13 @@ def metrics(
         rows = report.last_metrics(found, nights, names, chosen.publish.k)
     except RecsysError as error:
         cli.fail(error)
-    judged = chosen.publish.metric
     for row in rows:
-        low, high = row[f"{judged}_ci"]
-        row[f"{judged} 95 %"] = f"{low:.4f} to {high:.4f}" if low is not None else ""
-        for name in [name for name in row if name.endswith("_ci")]:
-            del row[name]
-    output.print(_grid(rows, f"Metrics at {chosen.publish.k}, last {nights} nights"))
+        low, high = row.pop(f"{chosen.publish.metric}_ci")
+        interval = "" if low is None else f"{low:.4f} to {high:.4f}"
+        row[f"{chosen.publish.metric}, 95 %"] = interval
+        for name in names:
+            row.pop(f"{name}_ci", None)
+    _print(f"Metrics at {chosen.publish.k}, last {nights} nights", rows)
 
 
 @app.command()
@@ -166,17 +167,23 @@ def vacuum(
         cli.fail(error)
 
 
-def _grid(rows: list[dict[str, Any]], title: str) -> Grid:
-    grid = Grid(title=title, title_justify="left")
-    names = list(dict.fromkeys(name for row in rows for name in row)) or ["nothing there"]
+def _print(title: str, rows: list[dict[str, Any]]) -> None:
+    output.print(f"\n{title}" if rows else f"\n{title}: nothing", markup=False)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    grid = Grid()
     for name in names:
-        grid.add_column(
-            name, justify="right" if rows and isinstance(rows[0].get(name), (int, float)) else "left"
-        )
+        is_number = isinstance(rows[0].get(name), (int, float))
+        grid.add_column(name, justify="right" if is_number else "left", no_wrap=True)
     for row in rows:
-        values = [row.get(name) for name in names]
-        grid.add_row(*[f"{v:.4f}" if isinstance(v, float) else "" if v is None else str(v) for v in values])
-    return grid
+        grid.add_row(*map(_text, (row.get(name) for name in names)))
+    if rows:
+        output.print(grid)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return "" if value is None else escape(str(value))
 
 
 def main() -> None:
