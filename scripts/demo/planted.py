@@ -37,10 +37,20 @@ def successors(item: str, seen: Iterable[str], count: int) -> list[str]:
     return [film for film in ring if film not in known][:count]
 
 
-def write(folder: Path, first_night: dt.date, nights: int, backfill_days: int = 60, seed: int = 7) -> None:
+def write(
+    folder: Path,
+    first_night: dt.date,
+    nights: int,
+    backfill_days: int = 60,
+    seed: int = 7,
+    users: int = USERS,
+    genres: tuple[str, ...] = GENRES,
+) -> None:
     """Write catalogue.csv, users.csv and one events file a night; the first holds the days before, too."""
     rng = np.random.default_rng(seed)
-    events = _simulate(rng, first_night - dt.timedelta(days=backfill_days), backfill_days + nights)
+    films = [f"{genre}-{number:03d}" for genre in genres for number in range(RING)]
+    start = first_night - dt.timedelta(days=backfill_days)
+    events = _simulate(rng, start, backfill_days + nights, users, films)
     for night in range(nights):
         run_date = first_night + dt.timedelta(days=night)
         rows = [
@@ -50,25 +60,25 @@ def write(folder: Path, first_night: dt.date, nights: int, backfill_days: int = 
         ]
         rows += [rows[len(rows) // 2], *DIRTY]  # one event twice
         _csv(folder / "events" / f"{run_date}.csv", ("user", "film", "at", "stars"), rows)
-    films = [f"{genre}-{number:03d}" for genre in GENRES for number in range(RING)]
     _csv(
         folder / "catalogue.csv",
         ("film", "title", "genres", "price"),
         [(film, _title(film), film.split("-")[0], f"{2 + len(film) % 3}.50") for film in films],
     )
     countries = ("DE", "FR", "PL")
-    users = [(f"u{user:04d}", countries[user % 3]) for user in range(USERS)]
-    _csv(folder / "users.csv", ("user", "country"), [*users, ("new visitor, café ☕", "DE")])
+    known = [(f"u{user:04d}", countries[user % 3]) for user in range(users)]
+    _csv(folder / "users.csv", ("user", "country"), [*known, ("new visitor, café ☕", "DE")])
 
 
-def _simulate(rng: np.random.Generator, start: dt.date, days: int) -> list[tuple[str, str, str, str]]:
-    films = np.array([f"{genre}-{number:03d}" for genre in GENRES for number in range(RING)])
-    last = rng.choice(films, USERS)
-    seen: list[set[str]] = [set() for _ in range(USERS)]
+def _simulate(
+    rng: np.random.Generator, start: dt.date, days: int, users: int, films: list[str]
+) -> list[tuple[str, str, str, str]]:
+    last = rng.choice(films, users)
+    seen: list[set[str]] = [set() for _ in range(users)]
     rows = []
     for day in range(days):
         date = start + dt.timedelta(days=day)
-        for user in range(USERS):
+        for user in range(users):
             moments = np.sort(rng.choice(86_400, rng.poisson(0.7), replace=False))
             for second in moments:
                 film = _next(rng, films, str(last[user]), seen[user])
@@ -79,7 +89,7 @@ def _simulate(rng: np.random.Generator, start: dt.date, days: int) -> list[tuple
     return rows
 
 
-def _next(rng: np.random.Generator, films: np.ndarray, last: str, seen: set[str]) -> str:
+def _next(rng: np.random.Generator, films: list[str], last: str, seen: set[str]) -> str:
     if rng.random() < STAY:
         ahead = successors(last, seen, len(STEP))
         if len(ahead) == len(STEP):
