@@ -1,0 +1,137 @@
+"""Models, lists, metrics, what readers outside use, and the lineage of every run."""
+
+from __future__ import annotations
+
+from pyspark.sql.types import ArrayType, StructField, StructType
+from recsys_spark.tables.contract import (
+    BOOLEAN,
+    COUNTS,
+    CUT,
+    DATE,
+    DOUBLE,
+    INT,
+    LONG,
+    RUN_DATE,
+    STRING,
+    TEXTS,
+    TIMESTAMP,
+    Column,
+    table,
+)
+
+# Models and lists ----------------------------------------------------------------------------------
+
+MODELS = table(
+    "models",
+    [
+        ("name", STRING, "name of the recommender"),
+        ("role", STRING, "twin: learnt from cut valid, for the gate; published: from cut night"),
+        ("data_end", TIMESTAMP, "every training event is before this instant"),
+        ("version", STRING, "sha256 of the weights file: the name of the model's folder"),
+        ("files", TEXTS, "sha256 of each file of the folder, by file name"),
+        ("manifest", STRING, "JSON: data versions, settings, seed, libraries, rows per epoch, figures"),
+        RUN_DATE,
+    ],
+    key=("run_date", "name", "role"),
+)
+
+_LISTED = [
+    StructField("item_id", STRING),
+    StructField("rank", INT),
+    StructField("score", DOUBLE),
+    StructField("source", STRING),
+]
+LISTED_IDX = ArrayType(StructType([StructField("item_idx", INT), *_LISTED]))
+LISTED = ArrayType(StructType(_LISTED))
+_ABOUT_LIST: list[Column] = [
+    ("recommender", STRING, "what filled the list: the model's name or popularity"),
+    ("model_version", STRING, "null for popularity"),
+    ("segment", STRING, "'' when unknown"),
+    ("is_control", BOOLEAN, "true: in the control group, which gets popularity"),
+    ("reason", STRING, "why the list holds fewer than N; null when it is full"),
+]
+
+LISTS = table(
+    "lists",
+    [
+        ("user_idx", INT, ""),
+        ("user_id", STRING, ""),
+        ("items", LISTED_IDX, "by rank from 1; score descending, ties by item_idx; source of each"),
+        *_ABOUT_LIST,
+        CUT,
+        RUN_DATE,
+    ],
+    key=("run_date", "cut", "recommender", "user_idx"),
+    partitions=("run_date", "cut"),
+)
+
+SEGMENT_LISTS = table(
+    "segment_lists",
+    [("segment", STRING, "'' is everybody"), ("items", LISTED, "by rank"), RUN_DATE],
+    key=("run_date", "segment"),
+)
+
+ITEM_LISTS = table(
+    "item_lists",
+    [
+        ("item_id", STRING, ""),
+        ("items", LISTED, "most similar first, by cosine of the item vectors"),
+        ("model_version", STRING, ""),
+        RUN_DATE,
+    ],
+    key=("run_date", "item_id"),
+)
+
+METRICS = table(
+    "metrics",
+    [
+        ("split", STRING, "time | leave_last_out: the twin on test; live: last night's lists since then"),
+        ("recommender", STRING, "a - b: the paired difference of two"),
+        ("metric", STRING, "ndcg, recall, ..."),
+        ("k", INT, ""),
+        ("value", DOUBLE, ""),
+        ("ci_low", DOUBLE, "2.5 % bound by bootstrap over users; null where it has none"),
+        ("ci_high", DOUBLE, "97.5 % bound"),
+        ("num_users", LONG, "users judged"),
+        ("is_judged", BOOLEAN, "false: too few users to judge, the gate does not use it"),
+        RUN_DATE,
+    ],
+    key=("run_date", "split", "recommender", "metric", "k"),
+)
+
+# What readers outside use (live is the greatest run date of `recommendations`) -----------------------
+
+RECOMMENDATIONS = table(
+    "recommendations",
+    [("user_id", STRING, ""), ("items", LISTED, "by rank from 1"), *_ABOUT_LIST, RUN_DATE],
+    key=("run_date", "user_id"),
+)
+DEFAULT_RECOMMENDATIONS = table(
+    "default_recommendations",
+    [*[(f.name, f.dataType, "") for f in SEGMENT_LISTS.schema]],
+    key=("run_date", "segment"),
+)
+SIMILAR_ITEMS = table(
+    "similar_items", [*[(f.name, f.dataType, "") for f in ITEM_LISTS.schema]], key=("run_date", "item_id")
+)
+
+# Lineage: the only table with clock times ------------------------------------------------------------
+
+RUNS = table(
+    "runs",
+    [
+        ("job", STRING, ""),
+        ("run_date", DATE, ""),
+        ("attempt", STRING, "named in the commits this run made"),
+        ("code", STRING, "version of the package"),
+        ("settings_hash", STRING, "sha256 of the settings, secrets left out"),
+        ("versions_read", COUNTS, "Delta version by table"),
+        ("versions_written", COUNTS, "Delta version by table"),
+        ("started_at", TIMESTAMP, "clock"),
+        ("seconds", DOUBLE, "wall time"),
+        ("exit_status", INT, "0 done; see the README for the others"),
+        ("message", STRING, "the error's line; null when done"),
+    ],
+    key=("attempt", "job"),
+    partitions=(),
+)
