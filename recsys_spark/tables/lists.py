@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyspark.sql.types import ArrayType, StructField, StructType
+
 from recsys_spark.tables.contract import (
     BOOLEAN,
     COUNTS,
