@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import pyspark
 import pytest
 from pyspark.sql import SparkSession
 
@@ -53,12 +55,23 @@ def test_pandas_reads_the_live_lists(lake_root: str) -> None:
 
 
 @pytest.mark.jars
-def test_spark_reads_the_live_lists_with_the_delta_jar(lake_root: str) -> None:
-    """Run with the delta-spark jar on the class path: make test-jars SPARK_JARS=/path/to/jars."""
-    session = (
-        SparkSession.builder.config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
-        .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
-        .getOrCreate()
+def test_spark_reads_the_live_lists_with_the_delta_jar(lake_root: str, tmp_path: Path) -> None:
+    """In a Spark of its own, which fetches the jar: the session of the tests is to have none."""
+    code = re.search(r"```python\n# Spark, with the delta-spark jar\n(.*?)```", README, re.S)
+    assert code
+    (tmp_path / "program.py").write_text(
+        "from pyspark.sql import SparkSession\n"
+        "spark = SparkSession.builder.getOrCreate()\n"
+        f"{code[1].replace('/data/lake', lake_root)}"
+        "print('USERS', sorted(row.user_id for row in lists.collect()))\n"
     )
-    lists = session.read.format("delta").load(f"{lake_root}/recommendations")
-    assert lists.count() == 2
+    version = ".".join(pyspark.__version__.split(".")[:2])
+    command = [
+        f"{Path(pyspark.__file__).parent}/bin/spark-submit",
+        *("--packages", f"io.delta:delta-spark_{version}_2.13:4.3.0"),
+        *("--conf", "spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension"),
+        *("--conf", "spark.sql.catalog.spark_catalog=org.apache.spark.sql.delta.catalog.DeltaCatalog"),
+        str(tmp_path / "program.py"),
+    ]
+    done = subprocess.run(command, text=True, capture_output=True, check=False)
+    assert "USERS ['new, odd ☕', 'old']" in done.stdout, done.stderr[-2000:]
