@@ -179,7 +179,7 @@ def _record(
     try:
         lake.append_rows(tables.RUNS, [row])
     except RecsysError as error:  # the job's own outcome matters more than its record
-        log.error("run_not_recorded job=%s run_date=%s %s", job, run_date, error)
+        log.warning("run_not_recorded job=%s run_date=%s %s", job, run_date, error)
 
 
 def as_known(error: BaseException) -> RecsysError | None:
