@@ -7,6 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from pyspark import StorageLevel
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -26,6 +28,12 @@ def with_duplicates(rows: DataFrame) -> DataFrame:
     group = Window.partitionBy("source", "table", F.when(kept, F.lit("")).otherwise(place), "row_key")
     first = F.row_number().over(group.orderBy("feed", "file_name", "record")) == 1
     return rows.withColumn("outcome", F.when(~kept | first, F.col("outcome")).otherwise("duplicate"))
+
+
+def busy_users(rows: DataFrame, limit: int) -> DataFrame:
+    """Users with more than `limit` kept events in all: nobody else can pass the limit of one day."""
+    kept = rows.where((F.col("outcome") == "kept") & (F.col("table") == "interactions"))
+    return kept.groupBy("source", "user_id").agg(F.count("*").alias("num")).where(F.col("num") > limit)
 
 
 def with_day_limit(rows: DataFrame, limit: int) -> DataFrame:
@@ -115,6 +123,26 @@ def counts_of(rows: DataFrame) -> list[FileCounts]:
             file.num_quarantined[rule] = num
             file.first_record[rule] = row["record"]
     return sorted(found.values(), key=lambda file: (file.source, file.table, file.file_name))
+
+
+def counted(rows: DataFrame, day_limit: int) -> tuple[DataFrame, list[FileCounts]]:
+    """Every row with its last outcome, kept on disk so that files are read once, and the counts.
+
+    The day limit sorts all rows once more: that is done only when somebody can pass it.
+    """
+    unlimited = with_duplicates(rows).persist(StorageLevel.DISK_ONLY)
+    limited = unlimited
+    try:
+        if not busy_users(unlimited, day_limit).isEmpty():
+            limited = with_day_limit(unlimited, day_limit).persist(StorageLevel.DISK_ONLY)
+        counts = counts_of(limited)
+    except PySparkException:
+        limited.unpersist()
+        unlimited.unpersist()
+        raise
+    if limited is not unlimited:
+        unlimited.unpersist()
+    return limited, counts
 
 
 def verify(files: list[FileCounts], max_quarantined_share: float) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
 
-from pyspark import StorageLevel
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -147,13 +146,11 @@ def _counted(
             raise SettingsError(
                 f"source {source}, feed {order + 1} of its mapping ({feed.table}): {first}"
             ) from None
-    rows = reduce(DataFrame.unionByName, parts)
-    rows = accounting.with_day_limit(accounting.with_duplicates(rows), rules.max_events_per_user_day)
-    rows = rows.persist(StorageLevel.DISK_ONLY)
+    # One large file is read by one task; by row key its records are spread for all that follows.
+    spread = reduce(DataFrame.unionByName, parts).repartition("row_key")
     try:
-        return rows, accounting.counts_of(rows)
+        return accounting.counted(spread, rules.max_events_per_user_day)
     except PySparkException as error:
-        rows.unpersist()
         if error.getCondition() in (
             "CAST_INVALID_INPUT",
             "CAST_OVERFLOW",
