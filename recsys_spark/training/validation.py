@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from recsys_spark.errors import BadDataError
+from recsys_spark.errors import BadDataError, TrainingError
 from recsys_spark.ranking.metrics import ndcg_at_k
 from recsys_spark.ranking.top_n import candidates, top_n
 from recsys_spark.tables import DataFile
@@ -76,6 +76,9 @@ def load(
 ) -> Validation:
     """Choose at most `max_users` users of `truth` by a hash of their number, and read what they need.
 
+    Users whose every event is older than `history_days` have no history: their lists come from
+    popularity, and they say nothing about the model.
+
     Args:
         truth: rows of TRUTH, cut valid.
         histories: files of HISTORIES, cut valid.
@@ -85,14 +88,17 @@ def load(
         repeats_allowed: true: what was seen may be recommended.
 
     Raises:
-        BadDataError: a chosen user has no history, or a file breaks its contract.
+        BadDataError: a file breaks its contract.
+        TrainingError: no chosen user has a history.
     """
     users = truth["user_idx"].to_numpy()
     users = np.sort(users[np.argsort(_hash(users, seed), kind="stable")][:max_users])
     found = _rows_of(histories, ["user_idx", *columns], users)
-    if not np.array_equal(found["user_idx"].to_numpy(), users):
-        raise BadDataError(
-            f"histories, cut valid: {found.num_rows} rows for {len(users)} users of truth; run build_features again"
+    users = found["user_idx"].to_numpy()
+    if not len(users):
+        raise TrainingError(
+            "histories, cut valid: none for any user of truth; raise features.history_days above the age of "
+            "the events, or run build_features again"
         )
     matrices = {name: to_numpy(found, name, kind, "histories, cut valid") for name, kind in columns.items()}
     matrices["items"] = np.where(matrices["items"] < num_items, matrices["items"], 1)

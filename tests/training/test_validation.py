@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys_spark.errors import BadDataError
+from recsys_spark.errors import TrainingError
 from recsys_spark.tables import DataFile
 from recsys_spark.training.columns import ColumnType
 from recsys_spark.training.validation import Validation, load
@@ -78,9 +78,13 @@ def test_users_are_sampled_by_hash_whatever_their_order(tmp_path: Path) -> None:
     assert len(samples) > 1
 
 
-def test_a_user_without_a_history_is_a_broken_table(tmp_path: Path) -> None:
-    with pytest.raises(BadDataError, match="histories, cut valid: 1 rows for 2 users of truth"):
-        loaded(tmp_path, truth([5, 8], [[2], [2]]))
+def test_users_whose_events_are_all_too_old_for_a_history_are_left_out(tmp_path: Path) -> None:
+    assert loaded(tmp_path, truth([5, 8], [[2], [2]])).num_users == 1
+
+
+def test_nobody_with_a_history_is_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"none for any user of truth; raise features\.history_days"):
+        loaded(tmp_path, truth([8], [[2]]))
 
 
 def test_many_users_are_judged_in_blocks_of_one_shape(tmp_path: Path) -> None:
