@@ -86,25 +86,24 @@ def top_n(
         columns = np.where(known, items.position[np.where(known, item_idx, 0)], -1)
         scores[rows[columns >= 0], columns[columns >= 0]] = -np.inf
     floor = _floor(scores, num_items) - 2 * _error_bound(user_vectors, items)
-    rows, columns = np.nonzero((scores >= floor[:, None]) & (scores > -np.inf))
+    # Rounded down to float32, so that the comparison below makes no float64 copy of all scores.
+    floor32 = np.nextafter(floor.astype(np.float32), np.float32(-np.inf))
+    floor32 = np.maximum(floor32, np.finfo(np.float32).min)  # what is left out scores -inf
+    rows, columns = np.divmod(np.flatnonzero(scores >= floor32[:, None]), max(scores.shape[1], 1))
     exact = _rescore(user_vectors, items, rows, columns)
     return _first(rows, items.item_idx[columns], exact, len(user_vectors), num_items)
 
 
 def _floor(scores: NDArray[np.float32], num_items: int) -> NDArray[np.float64]:
-    """A lower bound of each user's N-th best float32 score [B]: the N-th best maximum of item groups."""
+    """Each user's N-th best float32 score [B]; -inf when there are no more candidates than N.
+
+    NumPy's partition is vectorised: it costs less than the maxima of blocks that would bound it.
+    """
     num_users, num_candidates = scores.shape
     if num_candidates <= num_items:
         return np.full(num_users, -np.inf)
-    size = 64
-    while size > 1 and num_candidates // size < 4 * num_items:
-        size //= 2
-    whole = num_candidates // size * size
-    maxima = scores[:, :whole].reshape(num_users, -1, size).max(axis=2)
-    if whole < num_candidates:
-        maxima = np.hstack([maxima, scores[:, whole:].max(axis=1, keepdims=True)])
-    nth = maxima.shape[1] - num_items
-    return np.partition(maxima, nth, axis=1)[:, nth].astype(np.float64)
+    nth = num_candidates - num_items
+    return np.partition(scores, nth, axis=1)[:, nth].astype(np.float64)
 
 
 def _error_bound(user_vectors: Floats, items: Candidates) -> NDArray[np.float64]:

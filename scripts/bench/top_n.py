@@ -1,0 +1,106 @@
+"""The exact top-N kernel of one scoring process beside the bare matrix product and a plain argpartition.
+
+Settings as in a night: 20,000 items, dim 64, top 100, seen items left out. One BLAS thread, as in a worker.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from recsys_spark.ranking.top_n import candidates, top_n
+
+ITEMS, DIM, TOP, USERS, BLOCK, SEEN, REPEATS = 20_000, 64, 100, 2_048, 256, 90, 5
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    run()
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def main() -> None:
+    rng = np.random.default_rng(1)
+    items = rng.normal(size=(ITEMS, DIM)).astype(np.float32)
+    users = rng.normal(size=(USERS, DIM)).astype(np.float32)
+    seen_rows = np.repeat(np.arange(USERS), SEEN)
+    seen_items = np.concatenate([np.sort(rng.choice(ITEMS, SEEN, replace=False)) for _ in range(USERS)])
+    allowed = candidates(items, np.ones(ITEMS, np.bool_))
+
+    def blocks() -> list[tuple[int, np.ndarray, np.ndarray]]:
+        return [
+            (
+                start,
+                seen_rows[start * SEEN : (start + BLOCK) * SEEN] - start,
+                seen_items[start * SEEN : (start + BLOCK) * SEEN],
+            )
+            for start in range(0, USERS, BLOCK)
+        ]
+
+    def ours() -> list[np.ndarray]:
+        return [top_n(users[s : s + BLOCK], allowed, TOP, (rows, idx)).item_idx for s, rows, idx in blocks()]
+
+    def product() -> None:
+        for start in range(0, USERS, BLOCK):
+            users[start : start + BLOCK] @ items.T
+
+    def argpartition() -> list[np.ndarray]:
+        lists = []
+        for start, rows, idx in blocks():
+            scores = users[start : start + BLOCK] @ items.T
+            scores[rows, idx] = -np.inf
+            best = np.argpartition(-scores, TOP, axis=1)[:, :TOP]
+            order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+            lists.append(np.take_along_axis(best, order, axis=1))
+        return lists
+
+    def brute_force() -> list[np.ndarray]:
+        lists = []
+        for start, rows, idx in blocks()[:1]:
+            scores = users[start : start + BLOCK].astype(np.float64) @ items.T.astype(np.float64)
+            scores[rows, idx] = -np.inf
+            lists.append(
+                np.lexsort((np.broadcast_to(np.arange(ITEMS), scores.shape), -scores), axis=1)[:, :TOP]
+            )
+        return lists
+
+    with threadpool_limits(1):
+        exact = float(
+            np.mean([np.array_equal(a, b) for a, b in zip(ours()[0], brute_force()[0], strict=True)])
+        )
+        taken = {
+            "ours": seconds(ours),
+            "matrix_product": seconds(product),
+            "argpartition": seconds(argpartition),
+        }
+    print(
+        json.dumps(
+            {
+                "name": "top_n",
+                "settings": {
+                    "items": ITEMS,
+                    "dim": DIM,
+                    "top": TOP,
+                    "users": USERS,
+                    "seen": SEEN,
+                    "threads": 1,
+                },
+                "figures": {"users_per_second": round(USERS / taken["ours"]), "exact_share": exact},
+                "ratios": {n: round(taken[n] / taken["ours"], 3) for n in ("matrix_product", "argpartition")},
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
