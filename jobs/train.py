@@ -56,6 +56,7 @@ def run(spark: SparkSession | None, lake: Lake, config: Config, run_date: dt.dat
         history_length=config.features.history_length,
         num_types=len(config.features.event_types),
         repeats_allowed=config.recommend.repeats == "allowed",
+        min_valid_users=config.split.min_users,
         **config.train.model_dump(exclude={"enabled", "min_train_users", "work_dir"}),
     )
     work_dir = Path(config.train.work_dir or tempfile.gettempdir()) / "recsys-spark"

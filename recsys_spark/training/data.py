@@ -49,6 +49,7 @@ class Settings(NamedTuple):
     patience: int
     num_negatives: int
     max_valid_users: int
+    min_valid_users: int  # with fewer, every one of `epochs` is trained
     seed: int
     num_threads: int
 

@@ -123,7 +123,8 @@ def _stored(
 
 def _judge(
     network: nets.SelfAttention, valid: ValidationData, settings: Settings, counts: npt.NDArray[np.int64]
-) -> Judge:
+) -> Judge | None:
+    """NDCG on the validation users; None when so few would choose the epochs by chance."""
     users = validation.load(
         valid.truth,
         valid.histories,
@@ -134,8 +135,17 @@ def _judge(
         settings.repeats_allowed,
         settings.seed,
     )
-    encode = tf.function(network.user_vectors)
+    needed = min(settings.min_valid_users, settings.max_valid_users)
     log.info("validation_users num=%d", users.num_users)
+    if users.num_users < needed:
+        log.warning(
+            "too_few_users_to_choose_epochs num=%d needed=%d epochs=%d",
+            users.num_users,
+            needed,
+            settings.epochs,
+        )
+        return None
+    encode = tf.function(network.user_vectors)
 
     def judge() -> float:
         table = network.item_table()

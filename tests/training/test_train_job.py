@@ -28,6 +28,7 @@ OPTIONS = [
     "train.learning_rate=0.02",
     "train.batch_size=32",
     "train.min_train_users=50",
+    "split.min_users=20",
 ]
 
 job = importlib.import_module("recsys_spark.jobs.train")
@@ -131,6 +132,17 @@ def test_the_manifest_tells_rows_epochs_index_and_seed(models: list[dict[str, An
     assert twin["item_index_hash"] == prefix_hash([(i, f"i{i}") for i in range(2, 14)], 14)
     assert twin["settings"]["seed"] == 1
     assert max(entry["ndcg"] for entry in twin["log"]) > 0.6  # each item is equally popular: 0.49 by chance
+
+
+def test_too_few_validation_users_choose_no_epochs(lake: Lake, tmp_path: Path) -> None:
+    published, twin = (
+        json.loads(row["manifest"])
+        for row in run(
+            lake, tmp_path, "split.min_users=100000", "train.max_valid_users=90000", "train.epochs=2"
+        )
+    )
+    assert published["epochs"] == twin["epochs"] == 2
+    assert "ndcg" not in twin["log"][0]
 
 
 def test_the_stored_model_is_whole_and_ranks_the_planted_item_first(
