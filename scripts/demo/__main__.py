@@ -67,8 +67,16 @@ def real_data(data: Path, folder: Path) -> None:
     mapping, run_date = layouts.recognise(data)
     say(f"{data}: read as {mapping}, last event on {run_date}")
     shutil.rmtree(folder, ignore_errors=True)
-    # The ratings of one catalogue can span decades; judged by each user's last event, all of them count.
-    local = ["--config", "local", "--set", "features.history_days=20000"]
+    # The ratings of one catalogue can span decades; judged by each user's last event, all of them count,
+    # and popularity must not forget them: with a half-life of 90 days it would be a straw man.
+    local = [
+        "--config",
+        "local",
+        "--set",
+        "features.history_days=20000",
+        "--set",
+        "features.half_life_days=20000",
+    ]
     lake = options(folder / "lake", mapping, mapping, data)
     leave_last_out = [*local, *lake, "--set", "split.kind=leave_last_out"]
     say("One night on everything, judged by leaving out each user's last event")
