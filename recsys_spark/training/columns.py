@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +11,8 @@ import pyarrow as pa
 from recsys_spark.errors import BadDataError
 
 Array = npt.NDArray[Any]
+
+_ALIGNMENT = 64  # bytes; TensorFlow copies what lies elsewhere
 
 
 class ColumnType(NamedTuple):
@@ -59,11 +60,22 @@ def to_numpy(table: pa.Table, name: str, kind: ColumnType, where: str) -> Array:
     return np.asarray(values.to_numpy(zero_copy_only=True)).reshape(-1, kind.length)
 
 
-def stacked(parts: Sequence[dict[str, Array]], order: npt.NDArray[np.int64]) -> dict[str, Array]:
-    """The rows of `parts`, one after another, in the given order."""
-    if len(parts) == 1:
-        return {name: array[order] for name, array in parts[0].items()}
-    return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+def empty(num_rows: int, kind: ColumnType) -> Array:
+    """`[num_rows]` or `[num_rows, length]`, not filled, at an address where TensorFlow needs no copy of it."""
+    dtype = np.dtype(kind.dtype)
+    size = num_rows * max(kind.length, 1) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(num_rows, *kind.row_shape)
+
+
+def put(target: Array, places: npt.NDArray[np.int64], rows: Array) -> None:
+    """`target[places] = rows`; each row of a list column is moved as one block of bytes, not element by element."""
+    if rows.ndim == 1:
+        target[places] = rows
+    else:
+        block = np.dtype((np.void, rows.shape[1] * rows.itemsize))
+        target.view(block)[places, 0] = rows.view(block)[:, 0]
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

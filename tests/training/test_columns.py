@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from recsys_spark.errors import BadDataError
-from recsys_spark.training.columns import ColumnType, stacked, to_numpy
+from recsys_spark.training.columns import ColumnType, empty, put, to_numpy
 
 INTS2 = ColumnType("int32", 2)
 
@@ -62,6 +62,10 @@ def test_a_null_number_is_refused() -> None:
         to_numpy(pa.table({"n": pa.array([1, None], pa.int32())}), "n", ColumnType("int32"), "f")
 
 
-def test_stacked_rows_come_in_the_order_asked_for() -> None:
-    parts = [{"a": np.array([1, 2])}, {"a": np.array([3])}]
-    np.testing.assert_array_equal(stacked(parts, np.array([2, 0, 1]))["a"], [3, 1, 2])
+def test_rows_are_put_whole_at_their_places() -> None:
+    for kind, rows in ((ColumnType("float32"), [1.5, 2.5]), (ColumnType("int32", 3), [[1, 2, 3], [4, 5, 6]])):
+        given = np.array(rows, kind.dtype)
+        target = empty(2, kind)
+        put(target, np.array([1, 0]), given)
+        np.testing.assert_array_equal(target, given[::-1])
+        assert target.ctypes.data % 64 == 0

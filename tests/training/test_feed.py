@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,57 @@ def test_epochs_and_seeds_have_orders_of_their_own(files: list[DataFile]) -> Non
     assert len(orders) == 4
 
 
+def test_a_batch_depends_on_its_step_alone(files: list[DataFile]) -> None:
+    whole = [batch["items"].numpy().tolist() for batch in feed(files).batches(1)]
+    for first_step in (0, 1, 4, 9, len(whole) - 1, len(whole)):
+        rest = [batch["items"].numpy().tolist() for batch in feed(files).batches(1, first_step)]
+        assert rest == whole[first_step:]
+
+
+def test_a_batch_may_span_many_windows(files: list[DataFile]) -> None:
+    wide = Feed(files, COLUMNS, batch_size=75, seed=1, window_row_groups=1)
+    sizes = [len(batch["user_idx"]) for batch in wide.batches(0)]
+    assert sizes == [75, 75, 75, 5]
+    assert sorted(np.concatenate([b["user_idx"].numpy() for b in wide.batches(0)]).tolist()) == list(range(ROWS))
+
+
+@pytest.mark.parametrize("num_workers", [2, 3, 7])
+def test_workers_share_an_epoch_in_equally_many_steps(files: list[DataFile], num_workers: int) -> None:
+    left_out = set()
+    for epoch in range(3):
+        shares = [
+            users(replace(feed(files), worker=worker, num_workers=num_workers), epoch)
+            for worker in range(num_workers)
+        ]
+        assert {len(share) for share in shares} == {ROWS // num_workers}
+        together = [user for share in shares for user in share]
+        assert len(set(together)) == len(together) == ROWS - ROWS % num_workers
+        left_out.add(frozenset(set(range(ROWS)) - set(together)))
+    assert len(left_out) > 1 or ROWS % num_workers == 0
+
+
+def label_files(folder: Path, labels: np.ndarray, group_rows: int = 100) -> list[DataFile]:
+    rows = pa.table({"user_idx": pa.array(labels, pa.int32())})
+    pq.write_table(rows, folder / "part-0.parquet", row_group_size=group_rows)
+    return [DataFile((folder / "part-0.parquet").as_uri(), (group_rows,) * (len(labels) // group_rows))]
+
+
+@pytest.mark.parametrize("kind", ["rare", "even", "many"])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_batches_are_as_mixed_as_after_a_full_shuffle(tmp_path: Path, kind: str, is_sorted: bool) -> None:
+    random = np.random.default_rng(5)
+    labels = {
+        "rare": random.random(20_000) < 0.05,
+        "even": random.random(20_000) < 0.5,
+        "many": random.integers(0, 1000, 20_000),
+    }[kind].astype(np.int32)
+    files = label_files(tmp_path, np.sort(labels) if is_sorted else labels)
+    one = Feed(files, {"user_idx": ColumnType("int32")}, batch_size=100, seed=1, window_row_groups=64)
+    ours = [b["user_idx"].numpy().mean() for epoch in range(10) for b in one.batches(epoch)]
+    full = [random.permutation(labels).reshape(-1, 100).mean(axis=1) for _ in range(10)]
+    assert np.var(ours) / np.var(full) < 1.2
+
+
 def test_rows_of_a_window_are_mixed(files: list[DataFile]) -> None:
     [window] = feed(files, window=100).windows(0)
     neighbours = np.abs(np.diff(window["user_idx"])) == 1
@@ -132,7 +184,7 @@ def test_rows_lost_on_the_way_fail_the_epoch(files: list[DataFile], monkeypatch:
 
     whole = petastorm_adapter.read_row_groups
     monkeypatch.setattr(petastorm_adapter, "read_row_groups", lambda groups, *rest: whole(groups[:-1], *rest))
-    with pytest.raises(TrainingError, match="rows delivered, the table holds 230"):
+    with pytest.raises(TrainingError, match="epoch 0: window 5 has 40 rows, 30 came"):
         users(feed(files), 0)
 
 
