@@ -71,7 +71,7 @@ def _reorder(inputs: Inputs, share: float, key: Any) -> tuple[Inputs, Any]:
     spread = draws.numbers(tf.shape(inputs["items"]), key, 12)
     rank = tf.where(is_inside, tf.cast(start, tf.float32) + spread, tf.cast(places, tf.float32))
     order = tf.argsort(rank, axis=1, stable=True)  # [B, L]
-    moved = {name: tf.gather(rows, order, batch_dims=1) for name, rows in inputs.items() if name != "gaps"}
+    moved = {name: tf.gather(rows, order, batch_dims=1) for name, rows in inputs.items()}
     return {**moved, "gaps": inputs["gaps"]}, ~(is_inside & (places < end - 1))
 
 

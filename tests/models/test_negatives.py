@@ -140,6 +140,11 @@ def test_an_item_of_the_window_is_no_in_batch_negative_of_its_targets() -> None:
     assert (float(single[0]), float(single[1])) == (0, 3)  # nothing to tell them from
 
 
+def test_targets_of_the_own_window_are_no_draws() -> None:
+    losses, weights = network("in_batch").loss_sums(batch([[3, 4, 5, 6], [7, 8, 9, 10]]))
+    assert float(losses / weights) == pytest.approx(math.log(1 + V - 3), abs=0.1)  # 3 draws, not 5
+
+
 @pytest.mark.parametrize(("kind", "num"), KINDS)
 def test_training_learns_the_planted_rule(kind: str, num: int) -> None:
     net, windows = network(kind, num), batch(walks(150))
