@@ -97,6 +97,10 @@ class TrainSettings(Section):
     epochs: Count
     patience: Count
     num_negatives: Annotated[int, Field(ge=0)]
+    negatives: Literal["uniform", "popularity", "in_batch"]
+    crop_share: Share
+    mask_share: Dropout
+    reorder_share: Share
     max_valid_users: Count
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     num_threads: Count
@@ -107,6 +111,14 @@ class TrainSettings(Section):
         if self.embedding_dim % self.num_heads:
             raise ValueError(
                 f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _in_batch_draws_none(self) -> TrainSettings:
+        if self.negatives == "in_batch" and self.num_negatives:
+            raise ValueError(
+                f"negatives in_batch draws none: expected num_negatives 0, got {self.num_negatives}"
             )
         return self
 

@@ -31,6 +31,11 @@ def test_later_layers_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("train.epochs=many", "setting train.epochs: .*valid integer.*got many"),
         ("train.epochs=0", "setting train.epochs: .*greater than or equal to 1.*got 0"),
         ("ingest.max_quarantined_share=.nan", "setting ingest.max_quarantined_share"),
+        (
+            "train.negatives=hard",
+            "setting train.negatives: .*'uniform', 'popularity' or 'in_batch'.*got hard",
+        ),
+        ("train.mask_share=1", "setting train.mask_share: .*less than 1, got 1"),
         ("publish.k=7", "publish.k 7 is not one of evaluate.ks"),
         ("train", "--set train: expected section.key=value"),
         ("sources.a b.mapping=x", "sources"),
@@ -40,6 +45,12 @@ def test_a_wrong_setting_is_one_line(option: str, line: str) -> None:
     with pytest.raises(SettingsError, match=line) as raised:
         config.load([], [option])
     assert "\n" not in str(raised.value)
+
+
+def test_in_batch_negatives_are_not_drawn() -> None:
+    with pytest.raises(SettingsError, match="negatives in_batch draws none: expected num_negatives 0, got 9"):
+        config.load([], ["train.negatives=in_batch", "train.num_negatives=9"])
+    assert config.load([], ["train.negatives=in_batch"]).train.num_negatives == 0
 
 
 def test_a_missing_overlay_names_the_shipped_ones() -> None:

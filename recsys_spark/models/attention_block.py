@@ -1,4 +1,4 @@
-"""One block of causal self-attention, and its stateless random streams.
+"""One block of causal self-attention, and its stateless dropout.
 
 Shapes: B batch, L events, D embedding_dim, H heads.
 """
@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+from recsys_spark.models.draws import stream
 
 
 class Block(keras.layers.Layer):  # type: ignore[misc]
@@ -61,8 +63,3 @@ def dropout(x: Any, rate: float, key: Any, place: int) -> Any:
     if key is None or not rate:
         return x
     return tf.nn.experimental.stateless_dropout(x, rate, seed=stream(key, 1000 + place))
-
-
-def stream(key: Any, place: int) -> Any:
-    """The seed of one random stream: [2] int64, another for each place of the network and each key."""
-    return tf.constant([place, 0], tf.int64) + (tf.zeros([2], tf.int64) if key is None else key)

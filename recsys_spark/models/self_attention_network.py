@@ -5,7 +5,7 @@ softmax over all items (or a sampled one, corrected) where the paper has one neg
 loss; items carry their features, and events their type, value and time gap; layer norm comes first
 in each block; positions count from the newest event, so padding on the left changes nothing.
 
-Shapes: B batch, L events, V items, D embedding_dim, H heads, F item features, M targets, N negatives.
+Shapes: B batch, L events, V items, D embedding_dim, F item features, M targets (G: of all workers).
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from recsys_spark.models.attention_block import Block, dropout, stream
+from recsys_spark.models import losses, negatives, targets
+from recsys_spark.models.attention_block import Block, dropout
+from recsys_spark.models.augmentation import augment
+from recsys_spark.models.event_inputs import GAP_BUCKETS, gap_bucket, value_columns
 
-FIRST_ITEM = 2  # 0 pads, 1 is an unknown item; neither is ever predicted
-GAP_BUCKETS = 33  # powers of two up to 2^31 - 1 seconds, and 0
 INPUTS = ("items", "types", "values", "gaps", "weights")
 
 Batch = Mapping[str, Any]
@@ -29,7 +30,10 @@ FloatArray = npt.NDArray[np.float32]
 
 
 class Settings(NamedTuple):
-    """What fixes the shapes; stands beside the weights as JSON."""
+    """What fixes the shapes and the loss; stands beside the weights as JSON.
+
+    What has a default is missing in models stored before it existed, and was so for them.
+    """
 
     num_items: int
     history_length: int
@@ -39,14 +43,18 @@ class Settings(NamedTuple):
     num_heads: int
     dropout: float
     num_negatives: int
+    negatives: str = "popularity"  # uniform | popularity | in_batch
+    crop_share: float = 0.0
+    mask_share: float = 0.0
+    reorder_share: float = 0.0
 
 
 class SelfAttention(keras.Model):  # type: ignore[misc]
     """User vectors and item vectors whose inner product scores an item as the user's next one.
 
-    The loss before training is ln(items with a training event), with negatives sampled or not: the
-    first scores are near 0. Items without one are in no softmax, so that items first seen after the
-    cut cannot change what is learnt before it.
+    The loss before training is ln(items with a training event), since the first scores are near 0; with
+    sampled or in-batch negatives those of the window, which are none, come off. Items without an event
+    are in no softmax, so that items first seen after the cut cannot change what is learnt before it.
     """
 
     def __init__(
@@ -64,10 +72,8 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
         dim = s.embedding_dim
         self.constants: dict[str, npt.NDArray[Any]] = {"features": features, "item_counts": item_counts}
         self.features = tf.constant(features, tf.float32)  # [V, F]
-        self.trained = np.flatnonzero(item_counts > 0)  # item numbers; T of them
-        power = item_counts[self.trained].astype(np.float64) ** 0.75
-        self.draws = (power / power.sum()).astype(np.float32)  # [T], share of each in the negatives
-        self.not_trained = np.where(item_counts > 0, 0, -1e9).astype(np.float32)  # [V]
+        self.sampled_softmax = negatives.softmax(s.negatives, s.num_negatives, item_counts)
+        self.not_trained = tf.constant(np.where(item_counts > 0, 0, losses.NEVER), tf.float32)  # [V]
 
         def small(place: int) -> keras.initializers.Initializer:
             return keras.initializers.RandomNormal(stddev=0.02, seed=1000 * seed + place)
@@ -94,32 +100,32 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
         """[V, D]: an item's own embedding plus what its features say."""
         return self.item_embedding + tf.matmul(self.features, self.feature_projection)
 
+    def item_rows(self, items: Any) -> Any:
+        """[..., D]: those rows of `item_table()` alone; their gradient is of these rows too."""
+        features = tf.gather(self.features, items)
+        return tf.gather(self.item_embedding.value, items) + tf.tensordot(
+            features, self.feature_projection, 1
+        )
+
     def item_vectors(self) -> FloatArray:
         """[V, D + 1]: the bias is the last dimension."""
         vectors = tf.concat([self.item_table(), self.item_bias[:, None]], axis=1)
         return np.asarray(vectors, dtype=np.float32)
 
-    def states(self, table: Any, batch: Batch, key: Any = None) -> Any:
+    def states(self, x: Any, batch: Batch, key: Any = None) -> Any:
         """[B, L, D]: the user as of each event, ready to be compared with item vectors.
 
         Args:
-            table: `item_table()`, computed once for all batches or steps.
+            x: [B, L, D], the rows of `item_table()` for the batch's items.
             batch: INPUTS, each [B, L], L at most history_length, left-padded with 0.
-            key: two int64 that decide what is dropped, the first a multiple of 4096; None: nothing is
-                dropped (not training).
+            key: `draws.key` of the step, decides what is dropped; None: nothing is (not training).
         """
         items = batch["items"]  # [B, L]
         is_event = tf.not_equal(items, 0)
-        values = tf.cast(batch["values"], tf.float32)
-        missing = tf.math.is_nan(values)
-        values = tf.where(missing, 0.0, values)
-        values = tf.sign(values) * tf.math.log1p(tf.abs(values))
-        x = tf.gather(table, items)  # [B, L, D]
         x += self.position_embedding[-tf.shape(items)[1] :]
-        x += tf.gather(self.type_embedding, batch["types"]) + tf.gather(
-            self.gap_embedding, _bucket(batch["gaps"])
-        )
-        x += tf.tensordot(tf.stack([values, tf.cast(missing, tf.float32)], axis=2), self.value_projection, 1)
+        kinds = tf.gather(self.type_embedding, batch["types"])
+        x += kinds + tf.gather(self.gap_embedding, gap_bucket(batch["gaps"]))
+        x += tf.tensordot(value_columns(batch["values"]), self.value_projection, 1)
         x = dropout(x, self.settings.dropout, key, 0)
         x *= tf.cast(is_event, tf.float32)[..., None]
         for i, block in enumerate(self.blocks):
@@ -127,67 +133,51 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
         return self.norm(x)
 
     def user_vectors(self, table: Any, batch: Batch) -> Any:
-        """[B, D + 1]: the state after the newest event; the 1 at the end takes the item's bias."""
-        last = self.states(table, batch)[:, -1]  # [B, D]
-        return tf.concat([last, tf.ones_like(last[:, :1])], axis=1)
+        """[B, D + 1]: the state after the newest event; the 1 at the end takes the item's bias.
 
-    def loss_sums(self, batch: Batch, key: Any = None) -> tuple[Any, Any]:
+        Args:
+            table: `item_table()`, computed once for all batches.
+            batch: as in `states`.
+        """
+        return _with_one(self.states(tf.gather(table, batch["items"]), batch)[:, -1])
+
+    def loss_sums(
+        self, batch: Batch, key: Any = None, gather: negatives.Gather = negatives.alone
+    ) -> tuple[Any, Any]:
         """Sum of the weighted losses of a batch of windows, and the sum of the weights.
 
         Args:
             batch: INPUTS and `mask`, each [B, L + 1]; where the mask is 1, the event is predicted
                 from those before it, and counts with its weight.
-            key: as in `states`; also decides the negatives.
+            key: as in `states`; also decides the augmentation and the negatives.
+            gather: takes the targets' vectors [M, D + 1] and item numbers [M] of this worker, gives those
+                of all workers, [G, D + 1] and [G], and the place of this worker's first among them. M
+                differs by worker; item number 0 marks rows that only pad. Used by in-batch negatives.
         """
+        s = self.settings
         before = {name: batch[name][:, :-1] for name in INPUTS}  # [B, L]
-        items = batch["items"][:, 1:]
-        is_target = (batch["mask"][:, 1:] > 0) & (items >= FIRST_ITEM)
-        places = tf.reshape(tf.where(tf.reshape(is_target, [-1])), [-1])  # [M], places in [B * L]
-        targets = tf.gather(tf.reshape(items, [-1]), places)
-        weights = tf.gather(tf.reshape(batch["weights"][:, 1:], [-1]), places)
+        shares = {"crop_share": s.crop_share, "mask_share": s.mask_share, "reorder_share": s.reorder_share}
+        inputs, trains = augment(before, key, **shares)
+        found = targets.select(batch, trains)
+
+        def users(x: Any) -> Any:
+            states = tf.reshape(self.states(x, inputs, key), [-1, s.embedding_dim])
+            return tf.gather(states, found.places)  # [M, D]
+
+        if self.sampled_softmax:
+            own = _with_one(users(self.item_rows(inputs["items"])))  # [M, D + 1]
+            return self.sampled_softmax(own, self._vectors, found, key, gather)
         table = self.item_table()  # [V, D]
-        states = tf.reshape(self.states(table, before, key), [-1, self.settings.embedding_dim])
-        users = tf.gather(states, places)  # [M, D]
-        losses = (
-            self._sampled(users, table, targets, key) if self._samples else self._full(users, table, targets)
-        )
-        return tf.reduce_sum(losses * weights), tf.reduce_sum(weights)
+        scores = tf.matmul(users(tf.gather(table, inputs["items"])), table, transpose_b=True)  # [M, V]
+        return losses.softmax(scores + self.item_bias + self.not_trained, found.items, found.weights)
 
-    @property
-    def _samples(self) -> bool:
-        return 0 < self.settings.num_negatives < len(self.trained)
-
-    def _full(self, users: Any, table: Any, targets: Any) -> Any:
-        scores = tf.matmul(users, table, transpose_b=True) + self.item_bias + self.not_trained  # [M, V]
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(targets, scores)
-
-    def _sampled(self, users: Any, table: Any, targets: Any, key: Any) -> Any:
-        """Softmax over the target and N negatives shared by the batch, drawn by popularity.
-
-        Each negative stands for 1 / (N q) items, so the sum of exponentials is that of all items on
-        average (logQ correction); a negative that is the target itself is left out.
-        """
-        num = self.settings.num_negatives
-        points = tf.random.stateless_uniform([num], stream(key, 7), dtype=tf.float32)
-        drawn = tf.searchsorted(np.cumsum(self.draws), points, side="right")
-        drawn = tf.minimum(drawn, len(self.trained) - 1)  # [N], places in `trained`
-        negatives = tf.gather(tf.constant(self.trained, tf.int32), drawn)  # [N], item numbers
-        bias = tf.gather(self.item_bias, negatives) - tf.math.log(num * tf.gather(self.draws, drawn))
-        others = tf.matmul(users, tf.gather(table, negatives), transpose_b=True) + bias  # [M, N]
-        others = tf.where(targets[:, None] == negatives[None, :], -1e9, others)
-        own = tf.reduce_sum(users * tf.gather(table, targets), axis=1) + tf.gather(
-            self.item_bias, targets
-        )  # [M]
-        return tf.reduce_logsumexp(tf.concat([own[:, None], others], axis=1), axis=1) - own
+    def _vectors(self, items: Any) -> Any:
+        """[M, D + 1]: as in `item_vectors`, of these items alone."""
+        return tf.concat([self.item_rows(items), tf.gather(self.item_bias.value, items)[:, None]], axis=1)
 
 
-def _bucket(gaps: Any) -> Any:
-    """0 for no gap, else 1 + floor(log2(seconds))."""
-    return tf.where(
-        gaps > 0,
-        1 + tf.cast(tf.math.log(tf.cast(tf.maximum(gaps, 1), tf.float32)) / np.log(2.0), tf.int32),
-        0,
-    )
+def _with_one(users: Any) -> Any:
+    return tf.concat([users, tf.ones_like(users[:, :1])], axis=1)
 
 
 def weights_of(network: SelfAttention) -> dict[str, npt.NDArray[Any]]:

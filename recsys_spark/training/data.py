@@ -48,6 +48,10 @@ class Settings(NamedTuple):
     epochs: int
     patience: int
     num_negatives: int
+    negatives: str
+    crop_share: float
+    mask_share: float
+    reorder_share: float
     max_valid_users: int
     min_valid_users: int  # with fewer, every one of `epochs` is trained
     seed: int

@@ -17,6 +17,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from recsys_spark.errors import TrainingError
+from recsys_spark.models import draws
 from recsys_spark.models.self_attention_network import SelfAttention
 from recsys_spark.training import checkpoints
 from recsys_spark.training.feed import Feed
@@ -105,7 +106,7 @@ def _train_epoch(step: Callable[[Mapping[str, Any], Any], Any], feed: Feed, epoc
         feed.batches(epoch), f"epoch {epoch}", num_steps, leave=False, disable=not sys.stderr.isatty()
     )
     for number, batch in enumerate(batches):
-        key = tf.constant([seed * 4096, epoch * 2**32 + number], tf.int64)
+        key = draws.key(seed, epoch, number)
         sums = step(batch, key).numpy()
         if not np.isfinite(sums).all():
             raise TrainingError(

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recsys_spark.models import artifacts, self_attention
+from recsys_spark.models import artifacts, draws, self_attention
+from recsys_spark.models.event_inputs import gap_bucket
 from recsys_spark.models.self_attention_network import (
     INPUTS,
     SelfAttention,
     Settings,
-    _bucket,
     from_weights,
     weights_of,
 )
@@ -37,8 +37,8 @@ SETTINGS = Settings(
 )
 
 
-def network(num_negatives: int = 0, seed: int = 1) -> SelfAttention:
-    return SelfAttention(SETTINGS._replace(num_negatives=num_negatives), FEATURES, COUNTS, seed)
+def network(seed: int = 1, **settings: Any) -> SelfAttention:
+    return SelfAttention(SETTINGS._replace(**settings), FEATURES, COUNTS, seed)
 
 
 def batch(items: Any) -> dict[str, np.ndarray]:
@@ -77,7 +77,7 @@ def train(net: SelfAttention, windows: dict[str, np.ndarray], steps: int) -> Non
         optimizer.apply([tf.convert_to_tensor(g) for g in gradients], net.trainable_variables)
 
     for number in range(steps):
-        step(tf.constant([4096, number], tf.int64))
+        step(draws.key(1, 0, number))
 
 
 @pytest.fixture(scope="module")
@@ -95,23 +95,6 @@ def user_vectors(net: SelfAttention, items: Any) -> np.ndarray:
 def test_the_loss_starts_at_ln_of_the_trained_items() -> None:
     losses, weights = network().loss_sums(batch(walks(64)))
     assert float(losses / weights) == pytest.approx(math.log(V - 3), abs=0.05)
-
-
-def test_the_sampled_loss_starts_there_too() -> None:
-    losses, weights = network(num_negatives=30).loss_sums(batch(walks(64)), tf.constant([0, 1], tf.int64))
-    assert float(losses / weights) == pytest.approx(math.log(V - 3), abs=0.15)
-
-
-def test_the_sampled_partition_is_right_on_average_when_popularity_is_skewed() -> None:
-    counts = COUNTS * np.arange(1, V + 1) ** 2
-    shapes = SETTINGS._replace(dropout=0.0)
-    exact, sampled = (SelfAttention(shapes._replace(num_negatives=n), FEATURES, counts, 1) for n in (0, 35))
-    for net in (exact, sampled):
-        net.item_bias.assign(np.linspace(-1, 1, V))
-    windows = batch(walks(16))
-    draw = tf.function(lambda key: sampled.loss_sums(windows, key)[0])
-    losses = [float(draw(tf.constant([0, number], tf.int64))) for number in range(40)]
-    assert np.mean(losses) == pytest.approx(float(exact.loss_sums(windows)[0]), rel=0.03)
 
 
 def test_every_weight_has_a_name_of_its_own() -> None:
@@ -144,9 +127,10 @@ def test_what_stands_in_a_padded_place_changes_nothing(trained: SelfAttention) -
 
 
 def test_a_later_event_does_not_change_an_earlier_state(trained: SelfAttention) -> None:
-    table = trained.item_table()
-    one = trained.states(table, batch([[5, 6, 7, 8]]))
-    other = trained.states(table, batch([[5, 6, 7, 30]]))
+    one, other = (
+        trained.states(trained.item_rows(rows["items"]), rows)
+        for rows in (batch([[5, 6, 7, 8]]), batch([[5, 6, 7, 30]]))
+    )
     np.testing.assert_array_equal(one[:, :3], other[:, :3])
     assert not np.allclose(one[:, 3], other[:, 3])
 
@@ -162,7 +146,7 @@ def test_a_missing_value_is_not_the_value_zero(trained: SelfAttention) -> None:
 
 def test_gaps_fall_into_powers_of_two() -> None:
     gaps = tf.constant([0, 1, 3, 4, 2**31 - 1])
-    assert _bucket(gaps).numpy().tolist() == [0, 1, 2, 3, 32]
+    assert gap_bucket(gaps).numpy().tolist() == [0, 1, 2, 3, 32]
 
 
 def test_it_learns_the_planted_rule_and_not_the_popular_item(trained: SelfAttention) -> None:
@@ -172,14 +156,6 @@ def test_it_learns_the_planted_rule_and_not_the_popular_item(trained: SelfAttent
     scores[:, POPULAR] = -np.inf
     assert np.mean(scores.argmax(axis=1) == np.arange(5, 41).clip(max=40)) > 0.8
     assert np.mean((user_vectors(trained, ends) @ trained.item_vectors().T).argmax(axis=1) == POPULAR) < 0.5
-
-
-def test_sampled_training_learns_it_too() -> None:
-    net = network(num_negatives=35)
-    train(net, batch(walks(150)), 120)
-    scores = user_vectors(net, [[i, i + 1] for i in range(3, 39)]) @ net.item_vectors().T
-    place = (scores > scores[np.arange(36), np.arange(5, 41)][:, None])[:, 3:41].sum(axis=1)
-    assert np.mean(place < 5) > 0.6  # 0.13 by chance
 
 
 def test_an_item_never_trained_on_keeps_its_first_weights(trained: SelfAttention) -> None:
