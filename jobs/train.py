@@ -1,7 +1,8 @@
 """Train the twin that the gate judges and the model that is published; starts no Spark.
 
 Reads   sequence_examples      the run date's windows: cut valid for the twin, cut night to publish
-        item_features          of both cuts
+        item_features, feature_columns   of both cuts
+        models                 with train.warm_start: the newest earlier twin and published model
         truth, histories, seen_items   cut valid: how many epochs are best
         item_index             whose hash ties the model to its item numbers
 Writes  models                 a row for the twin and one for the published model, in one commit
@@ -13,6 +14,7 @@ when too few users have anything to learn from or to be judged on.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import logging
 import tempfile
 from pathlib import Path
@@ -38,6 +40,7 @@ def run(spark: SparkSession | None, lake: Lake, config: Config, run_date: dt.dat
         data.Data(
             lake.files(tables.SEQUENCE_EXAMPLES, run_date, cut),
             lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut),
+            data.feature_names(lake.read_rows(tables.FEATURE_COLUMNS, run_date, cut=cut)),
             ends[cut],
         )
         for cut in ("valid", "night")
@@ -57,12 +60,23 @@ def run(spark: SparkSession | None, lake: Lake, config: Config, run_date: dt.dat
         num_types=len(config.features.event_types),
         repeats_allowed=config.recommend.repeats == "allowed",
         min_valid_users=config.split.min_users,
-        **config.train.model_dump(exclude={"enabled", "min_train_users", "work_dir"}),
+        **config.train.model_dump(include=set(data.Settings._fields)),
     )
-    work_dir = Path(config.train.work_dir or tempfile.gettempdir()) / "recsys-spark"
+    earlier = None
+    if config.train.warm_start:
+        earlier = data.Earlier(lake.read_rows(tables.MODELS, until=run_date), run_date, lake.get_model)
     index = lake.read_rows(tables.ITEM_INDEX)
-    rows = twins.train(twin, published, valid, index, settings, work_dir, lake.put_model)
+    place = _place(config, run_date)
+    rows = twins.train(twin, published, valid, index, settings, earlier, place, lake.put_model)
     lake.write_rows(tables.MODELS, run_date, [{**row, "run_date": run_date} for row in rows])
+
+
+def _place(config: Config, run_date: dt.date) -> data.Place:
+    """A folder for this lake and date, the same one when the night is tried again."""
+    lake = hashlib.sha256(config.lake.root.encode()).hexdigest()[:12]
+    work = Path(config.train.work_dir or tempfile.gettempdir()) / "recsys-spark" / lake / str(run_date)
+    log_dir = config.train.log_dir
+    return data.Place(work, Path(log_dir) / str(run_date) if log_dir else None)
 
 
 if __name__ == "__main__":

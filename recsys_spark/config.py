@@ -92,8 +92,10 @@ class TrainSettings(Section):
     num_blocks: Count
     num_heads: Count
     dropout: Dropout
+    optimizer: Literal["adam", "adagrad", "sgd"]
     learning_rate: Positive
     batch_size: Count
+    window_row_groups: Count
     epochs: Count
     patience: Count
     num_negatives: Annotated[int, Field(ge=0)]
@@ -104,7 +106,10 @@ class TrainSettings(Section):
     max_valid_users: Count
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     num_threads: Count
+    warm_start: bool
+    checkpoint_steps: Annotated[int, Field(ge=0)]
     work_dir: str | None
+    log_dir: str | None
 
     @model_validator(mode="after")
     def _heads_divide_dim(self) -> TrainSettings:

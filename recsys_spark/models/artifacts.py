@@ -18,6 +18,7 @@ from recsys_spark.errors import BadDataError
 
 WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
 ITEM_VECTORS, TRAINED_ITEMS = "item_vectors.npy", "trained_items.npy"
+OPTIMIZER = "optimizer.safetensors"  # in a folder of its own: only a warm start reads it
 FILES = (WEIGHTS, SETTINGS, ITEM_VECTORS, TRAINED_ITEMS)
 
 FloatArray = npt.NDArray[np.float32]
@@ -38,14 +39,31 @@ def save(
         trained_items: [V], true where an item had a training event: the model's candidates.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / WEIGHTS).write_bytes(
-        to_bytes({name: np.asarray(weights[name], order="C") for name in sorted(weights)})
-    )
+    save_arrays(folder, WEIGHTS, weights)
     (folder / SETTINGS).write_text(json.dumps(dict(settings), indent=1, sort_keys=True) + "\n")
     np.save(folder / ITEM_VECTORS, np.ascontiguousarray(item_vectors, np.float32), allow_pickle=False)
     np.save(folder / TRAINED_ITEMS, trained_items.astype(np.bool_), allow_pickle=False)
     files = {name: _sha256(folder / name) for name in FILES}
     return files[WEIGHTS], files
+
+
+def save_arrays(folder: Path, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, str]:
+    """Write arrays by name into one file; returns the file's sha256 by its name."""
+    (folder / name).write_bytes(to_bytes({key: np.asarray(arrays[key], order="C") for key in sorted(arrays)}))
+    return {name: _sha256(folder / name)}
+
+
+def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a file, by name.
+
+    Raises:
+        BadDataError: the file cannot be read.
+    """
+    try:
+        arrays: dict[str, npt.NDArray[Any]] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+    return arrays
 
 
 def verify(folder: Path, files: Mapping[str, str]) -> None:
@@ -80,11 +98,7 @@ def load_weights(folder: Path) -> dict[str, npt.NDArray[Any]]:
     Raises:
         BadDataError: the file cannot be read.
     """
-    try:
-        weights: dict[str, npt.NDArray[Any]] = load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(folder / WEIGHTS, error) from error
-    return weights
+    return load_arrays(folder / WEIGHTS)
 
 
 def load_item_vectors(folder: Path) -> FloatArray:

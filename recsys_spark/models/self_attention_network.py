@@ -24,6 +24,7 @@ from recsys_spark.models.augmentation import augment
 from recsys_spark.models.event_inputs import GAP_BUCKETS, gap_bucket, value_columns
 
 INPUTS = ("items", "types", "values", "gaps", "weights")
+FEATURE_PROJECTION = "feature_projection"  # the name of the weights whose rows are item features
 
 Batch = Mapping[str, Any]
 FloatArray = npt.NDArray[np.float32]
@@ -80,9 +81,7 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
 
         self.item_embedding = self.add_weight((s.num_items, dim), small(1), name="item_embedding")
         self.item_bias = self.add_weight((s.num_items,), "zeros", name="item_bias")
-        self.feature_projection = self.add_weight(
-            (features.shape[1], dim), small(2), name="feature_projection"
-        )
+        self.feature_projection = self.add_weight((features.shape[1], dim), small(2), name=FEATURE_PROJECTION)
         self.position_embedding = self.add_weight(
             (s.history_length, dim), small(3), name="position_embedding"
         )
@@ -180,19 +179,22 @@ def _with_one(users: Any) -> Any:
     return tf.concat([users, tf.ones_like(users[:, :1])], axis=1)
 
 
+def named(network: SelfAttention) -> dict[str, Any]:
+    """The trained variables as TensorFlow's own, by name, in the network's order."""
+    return {
+        str(variable.path).removeprefix("self_attention/"): variable.value
+        for variable in network.trainable_variables
+    }
+
+
 def weights_of(network: SelfAttention) -> dict[str, npt.NDArray[Any]]:
     """Everything `from_weights` needs beside the settings, by name; the constant item features included."""
-    variables = {_name(variable): np.asarray(variable) for variable in network.trainable_variables}
-    return {**variables, **network.constants}
+    return {name: np.asarray(variable) for name, variable in named(network).items()} | network.constants
 
 
 def from_weights(settings: Settings, weights: Mapping[str, npt.NDArray[Any]]) -> SelfAttention:
     """The network with given weights; KeyError or ValueError when they do not fit the settings."""
     network = SelfAttention(settings, weights["features"], weights["item_counts"])
-    for variable in network.trainable_variables:
-        variable.assign(weights[_name(variable)])
+    for name, variable in named(network).items():
+        variable.assign(weights[name])
     return network
-
-
-def _name(variable: Any) -> str:
-    return str(variable.path).removeprefix("self_attention/")

@@ -13,33 +13,51 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from recsys_spark.errors import BadDataError
+from recsys_spark.errors import BadDataError, TrainingError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
 
-def save(path: Path, arrays: Mapping[str, npt.NDArray[Any]], state: Mapping[str, Any]) -> None:
-    """Replace the checkpoint; a kill leaves the old one or the new one."""
+def save(
+    path: Path, arrays: Mapping[str, npt.NDArray[Any]], state: Mapping[str, Any], identity: Mapping[str, str]
+) -> None:
+    """Replace the checkpoint; a kill leaves the old one or the new one.
+
+    Args:
+        state: what JSON can hold.
+        identity: the hashes of what is trained on and how, by what they are of.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    save_file(contiguous, part, metadata={"state": json.dumps(dict(state))})
+    told = {"state": json.dumps(dict(state)), "identity": json.dumps(dict(identity))}
+    save_file(contiguous, part, metadata=told)
     part.replace(path)
 
 
-def load(path: Path) -> tuple[Arrays, dict[str, Any]] | None:
+def load(path: Path, identity: Mapping[str, str]) -> tuple[Arrays, dict[str, Any]] | None:
     """The arrays and the state, or None when there is no checkpoint.
 
     Raises:
         BadDataError: the file is damaged.
+        TrainingError: it was saved by a training on other data or with other settings.
     """
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="np") as file:
+            told = {name: json.loads(value) for name, value in file.metadata().items()}
+            state, saved = dict(told["state"]), dict(told["identity"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return arrays, json.loads(file.metadata()["state"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadDataError(
             f"checkpoint {path}: cannot be read: {error}; delete it and train again"
         ) from error
+    other = [name for name in identity if saved.get(name) != identity[name]]
+    if other:
+        faults = (f"{n} expected {identity[n][:12]}, got {str(saved.get(n))[:12]}" for n in other)
+        raise TrainingError(
+            f"checkpoint {path}: of a training on other {' and '.join(other)}: {'; '.join(faults)}; delete it "
+            "to train from the start, or restore what it was made with"
+        )
+    return arrays, state

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,9 @@ import pyarrow.parquet as pq
 
 from recsys_spark.errors import BadDataError
 from recsys_spark.tables import DataFile
+from recsys_spark.training.columns import ColumnType
+
+DTYPES = {"items": "int32", "types": "int32", "values": "float32", "gaps": "int32", "weights": "float32"}
 
 
 class Data(NamedTuple):
@@ -22,6 +26,7 @@ class Data(NamedTuple):
 
     sequences: Sequence[DataFile]  # SEQUENCE_EXAMPLES
     items: pa.Table  # ITEM_FEATURES
+    feature_names: Sequence[str]  # of the columns of the items' features, from FEATURE_COLUMNS
     data_end: dt.datetime  # every event is before this instant
 
 
@@ -31,6 +36,21 @@ class ValidationData(NamedTuple):
     truth: pa.Table  # TRUTH
     histories: Sequence[DataFile]  # HISTORIES
     seen: Sequence[DataFile]  # SEEN_ITEMS
+
+
+class Earlier(NamedTuple):
+    """What a warm start chooses from."""
+
+    models: pa.Table  # MODELS up to the run date
+    run_date: dt.date  # of tonight: only models of earlier nights are chosen
+    get: Callable[[str], Path]  # the local folder of a version
+
+
+class Place(NamedTuple):
+    """Where a night's checkpoints lie, and TensorBoard's logs if any; the same for all workers."""
+
+    work_dir: Path
+    log_dir: Path | None
 
 
 class Settings(NamedTuple):
@@ -43,8 +63,10 @@ class Settings(NamedTuple):
     num_blocks: int
     num_heads: int
     dropout: float
+    optimizer: str
     learning_rate: float
     batch_size: int
+    window_row_groups: int
     epochs: int
     patience: int
     num_negatives: int
@@ -56,6 +78,19 @@ class Settings(NamedTuple):
     min_valid_users: int  # with fewer, every one of `epochs` is trained
     seed: int
     num_threads: int
+    checkpoint_steps: int
+
+
+def columns(settings: Settings, more: int, *, mask: bool) -> dict[str, ColumnType]:
+    """The list columns that the network reads, `history_length` + `more` elements each."""
+    dtypes = {**DTYPES, "mask": "int32"} if mask else DTYPES
+    return {name: ColumnType(dtype, settings.history_length + more) for name, dtype in dtypes.items()}
+
+
+def feature_names(feature_columns: pa.Table) -> list[str]:
+    """The names of the items' features, in their order, from the rows of FEATURE_COLUMNS of one cut."""
+    of_items = feature_columns.filter(pc.equal(feature_columns["entity"], "item")).sort_by("position")
+    return [str(name) for name in of_items["name"].to_pylist()]
 
 
 def what_lacks(twin: Data, published: Data, valid: ValidationData, min_train_users: int) -> str | None:

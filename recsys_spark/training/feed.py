@@ -91,7 +91,9 @@ class Feed:
             name: tf.TensorSpec((None, *kind.row_shape), kind.dtype) for name, kind in self.columns.items()
         }
         # A window ahead: its rows are read while those of the one before are learnt.
-        ahead = self.window_row_groups * max((max(f.row_group_rows, default=0) for f in self.files), default=0)
+        ahead = self.window_row_groups * max(
+            (max(f.row_group_rows, default=0) for f in self.files), default=0
+        )
         rows = tf.data.Dataset.from_generator(cut, output_signature=signature)
         try:
             yield from rows.prefetch(2 + ahead // self.batch_size)

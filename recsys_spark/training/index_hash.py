@@ -5,7 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+import pyarrow as pa
+
 _HEX_DIGITS = 15
+
+
+def ids_of(index: pa.Table) -> list[tuple[int, str]]:
+    """The pairs (item_idx, item_id) of ITEM_INDEX."""
+    return list(zip(index["item_idx"].to_pylist(), index["item_id"].to_pylist(), strict=True))
 
 
 def prefix_hash(ids: Iterable[tuple[int, str]], num: int) -> str:

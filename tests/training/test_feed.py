@@ -86,7 +86,9 @@ def test_a_batch_may_span_many_windows(files: list[DataFile]) -> None:
     wide = Feed(files, COLUMNS, batch_size=75, seed=1, window_row_groups=1)
     sizes = [len(batch["user_idx"]) for batch in wide.batches(0)]
     assert sizes == [75, 75, 75, 5]
-    assert sorted(np.concatenate([b["user_idx"].numpy() for b in wide.batches(0)]).tolist()) == list(range(ROWS))
+    assert sorted(np.concatenate([b["user_idx"].numpy() for b in wide.batches(0)]).tolist()) == list(
+        range(ROWS)
+    )
 
 
 @pytest.mark.parametrize("num_workers", [2, 3, 7])

@@ -1,0 +1,49 @@
+"""Who judges the network after each epoch: NDCG on the validation users, or nobody when they are too few."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from recsys_spark.models import self_attention_network as nets
+from recsys_spark.training import validation
+from recsys_spark.training.data import Settings, ValidationData, columns
+from recsys_spark.training.fit import Judge
+
+log = logging.getLogger(__name__)
+
+
+def judge_of(
+    network: nets.SelfAttention, valid: ValidationData, settings: Settings, counts: npt.NDArray[np.int64]
+) -> Judge | None:
+    """NDCG on the validation users; None when so few would choose the epochs by chance."""
+    users = validation.load(
+        valid.truth,
+        valid.histories,
+        valid.seen,
+        columns(settings, 0, mask=False),
+        len(counts),
+        settings.max_valid_users,
+        settings.repeats_allowed,
+        settings.seed,
+    )
+    needed = min(settings.min_valid_users, settings.max_valid_users)
+    log.info("validation_users num=%d", users.num_users)
+    if users.num_users < needed:
+        log.warning(
+            "too_few_users_to_choose_epochs num=%d needed=%d epochs=%d",
+            users.num_users,
+            needed,
+            settings.epochs,
+        )
+        return None
+    encode = tf.function(network.user_vectors)
+
+    def judge() -> float:
+        table = network.item_table()
+        return users.ndcg(lambda rows: encode(table, rows).numpy(), network.item_vectors(), counts > 0)
+
+    return judge
