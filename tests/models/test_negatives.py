@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from windows import L, V, batch, walks
 
 from recsys_spark.errors import SettingsError
 from recsys_spark.models import artifacts, draws, negatives, self_attention
@@ -21,7 +22,6 @@ from recsys_spark.models.self_attention_network import (
     weights_of,
 )
 
-V, L, POPULAR = 42, 8, 2
 COUNTS = np.array([0, 0] + [5] * (V - 3) + [0])  # the last item was never trained on
 FEATURES = np.random.default_rng(3).normal(size=(V, 4)).astype(np.float32)
 SETTINGS = Settings(V, L, 2, 16, num_blocks=1, num_heads=2, dropout=0.0, num_negatives=0)
@@ -32,29 +32,6 @@ KEY = draws.key(1, 1, 1)
 def network(kind: str = "popularity", num: int = 0, counts: Any = COUNTS, **settings: Any) -> SelfAttention:
     shapes = SETTINGS._replace(negatives=kind, num_negatives=num, **settings)
     return SelfAttention(shapes, FEATURES, counts, seed=1)
-
-
-def batch(items: Any) -> dict[str, np.ndarray]:
-    """Events one hour apart, all of type 1, value 3, weight 1; every event but the first is a target."""
-    items = np.asarray(items, np.int32)
-    is_event = items > 0
-    is_later = is_event & (np.cumsum(is_event, axis=1) > 1)
-    return {
-        "items": items,
-        "types": is_event.astype(np.int32),
-        "values": np.where(is_event, 3, 0).astype(np.float32),
-        "gaps": np.where(is_later, 3600, 0).astype(np.int32),
-        "weights": is_event.astype(np.float32),
-        "mask": is_later.astype(np.int32),
-    }
-
-
-def walks(num: int) -> np.ndarray:
-    """After item i comes i + 1 (from 40 back to 3), but every fourth event is the popular item."""
-    starts = np.random.default_rng(3).integers(3, 41, num)
-    steps = 3 + (starts[:, None] - 3 + np.arange(L + 1)) % 38
-    steps[:, 3::4] = POPULAR
-    return steps
 
 
 def gradients(net: SelfAttention, windows: Any, key: Any = KEY) -> dict[str, Any]:

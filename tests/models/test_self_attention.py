@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from windows import POPULAR, L, V, batch, walks
 
 from recsys_spark.models import artifacts, draws, self_attention
 from recsys_spark.models.event_inputs import gap_bucket
@@ -21,10 +22,8 @@ from recsys_spark.models.self_attention_network import (
     weights_of,
 )
 
-V, L, POPULAR = 42, 8, 2
-RNG = np.random.default_rng(3)
 COUNTS = np.array([0, 0] + [5] * (V - 3) + [0])  # the last item was never trained on
-FEATURES = RNG.normal(size=(V, 4)).astype(np.float32)
+FEATURES = np.random.default_rng(3).normal(size=(V, 4)).astype(np.float32)
 SETTINGS = Settings(
     num_items=V,
     history_length=L,
@@ -39,29 +38,6 @@ SETTINGS = Settings(
 
 def network(seed: int = 1, **settings: Any) -> SelfAttention:
     return SelfAttention(SETTINGS._replace(**settings), FEATURES, COUNTS, seed)
-
-
-def batch(items: Any) -> dict[str, np.ndarray]:
-    """Events one hour apart, all of type 1, value 3, weight 1; every event but the first is a target."""
-    items = np.asarray(items, np.int32)
-    is_event = items > 0
-    first = is_event & (np.cumsum(is_event, axis=1) == 1)
-    return {
-        "items": items,
-        "types": is_event.astype(np.int32),
-        "values": np.where(is_event, 3, 0).astype(np.float32),
-        "gaps": np.where(is_event & ~first, 3600, 0).astype(np.int32),
-        "weights": is_event.astype(np.float32),
-        "mask": (is_event & ~first).astype(np.int32),
-    }
-
-
-def walks(num: int) -> np.ndarray:
-    """After item i comes i + 1 (from 40 back to 3), but every fourth event is the popular item."""
-    starts = RNG.integers(3, 41, num)
-    steps = 3 + (starts[:, None] - 3 + np.arange(L + 1)) % 38
-    steps[:, 3::4] = POPULAR
-    return steps
 
 
 def train(net: SelfAttention, windows: dict[str, np.ndarray], steps: int) -> None:

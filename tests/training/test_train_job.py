@@ -145,6 +145,20 @@ def test_too_few_validation_users_choose_no_epochs(lake: Lake, tmp_path: Path) -
     assert "ndcg" not in twin["log"][0]
 
 
+@pytest.mark.parametrize(
+    "options",
+    [("negatives=in_batch", "mask_share=0.1"), ("num_negatives=6", "negatives=uniform", "crop_share=0.2")],
+)
+def test_negatives_and_augmentation_are_settings(
+    lake: Lake, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    twin = run(lake, tmp_path, *(f"train.{option}" for option in options))[1]
+    manifest, stored = json.loads(twin["manifest"]), artifacts.load_settings(lake.get_model(twin["version"]))
+    for name, value in (option.split("=") for option in options):
+        assert str(stored[name]) == str(manifest["settings"][name]) == value
+    assert max(entry["ndcg"] for entry in manifest["log"]) > 0.6
+
+
 def test_the_stored_model_is_whole_and_ranks_the_planted_item_first(
     lake: Lake, models: list[dict[str, Any]]
 ) -> None:
