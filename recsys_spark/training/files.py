@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +20,7 @@ from recsys_spark.errors import BadDataError, LakeError
 VERIFIED: dict[str, Any] = (
     {"page_checksum_verification": True} if int(pa.__version__.split(".")[0]) >= 15 else {}
 )
+_making = Lock()
 
 
 def open_parquet(uri: str, footer: Any = None) -> Any:
@@ -41,7 +43,9 @@ def located(uri: str) -> tuple[Any, str]:
     parts = urlsplit(uri)
     scheme = "s3" if parts.scheme in ("s3a", "s3n") else parts.scheme
     root = parts._replace(scheme=scheme, path="/", fragment="").geturl()
-    if own := _own(root):
+    with _making:  # pyarrow 14 dies when two threads start its S3 client at once
+        own = _own(root)
+    if own:
         filesystem, base = own
         return filesystem, base.rstrip("/") + unquote(parts.path)
     try:

@@ -52,8 +52,9 @@ for _module, _name in (
     (dataset_metadata, "_split_piece"),
     (thread_pool, "IO_TIMEOUT_INTERVAL_S"),
     (ThreadPool, "get_results"),
+    (ThreadPool, "stop"),
 ):
-    if not hasattr(_module, _name):
+    if _name not in vars(_module):  # an inherited one is not the one replaced
         raise ImportError(
             f"petastorm {petastorm_names.SUPPORTED} has no {_module.__name__}.{_name}: reinstall it"
         )
@@ -82,7 +83,9 @@ class _OrderedReader(Reader):  # type: ignore[misc]
 
 
 class _Worker(ArrowReaderWorker):  # type: ignore[misc]
-    def process(self, piece_index: int) -> None:
+    def process(self, piece_index: int | None) -> None:
+        if piece_index is None:  # the pool stops
+            return
         result: object
         try:
             result = self._split_pieces[piece_index].read()
@@ -116,6 +119,11 @@ class _RoundRobinPool(ThreadPool):  # type: ignore[misc]
             else:
                 return result
 
+    def stop(self) -> None:
+        super().stop()
+        for work in self._ventilator_queues:  # wakes who waits for work
+            work.put(((None,), {}))
+
 
 _parquet = types.SimpleNamespace(ParquetDataset=Dataset, ParquetDatasetPiece=Piece)
 reader.pq = dataset_metadata.pq = _parquet
@@ -123,7 +131,7 @@ reader.Reader = _OrderedReader
 reader.ThreadPool = _RoundRobinPool
 reader.ArrowReaderWorker = _Worker
 reader.infer_or_load_unischema = _schema
-thread_pool.IO_TIMEOUT_INTERVAL_S = 0.005  # at 1 ms, ten threads that wait for the trainer take 8 % of a core
+thread_pool.IO_TIMEOUT_INTERVAL_S = 0.02  # at 1 ms, ten threads that wait for the trainer take 8 % of a core
 logging.getLogger("petastorm").setLevel(logging.WARNING)  # it tells of every missing _common_metadata
 
 
