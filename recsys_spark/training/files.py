@@ -68,6 +68,8 @@ def named(where: str) -> Iterator[None]:
         yield
     except LakeError:
         raise
+    except FileNotFoundError as error:
+        raise BadDataError(f"{where}: cannot be read: no such file; the table has changed since") from error
     except (OSError, pa.ArrowException) as error:
         raise BadDataError(f"{where}: cannot be read: {' '.join(str(error).split())}") from error
 

@@ -113,8 +113,8 @@ def _rows_of(files: Sequence[DataFile], columns: list[str], users: Array) -> pa.
     wanted = pc.field("user_idx").isin(pa.array(users))
     parts = []
     for file in files:
-        filesystem, path = located(file.uri)
         with named(file.uri):
+            filesystem, path = located(file.uri)
             parts.append(
                 pq.read_table(
                     path, filesystem=filesystem, columns=columns, filters=wanted, partitioning=None, **VERIFIED

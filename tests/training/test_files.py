@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import re
 import threading
@@ -18,8 +19,10 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from recsys_spark.errors import BadDataError, LakeError
+from recsys_spark.tables import DataFile
 from recsys_spark.training import files
 from recsys_spark.training.columns import ColumnType
+from recsys_spark.training.data import Data, ValidationData, what_lacks
 from recsys_spark.training.petastorm_adapter import RowGroup, read_row_groups
 
 
@@ -97,7 +100,7 @@ def test_row_groups_come_from_an_s3_store(bucket: str, scheme: str) -> None:
     a = f"{scheme}://lake/run_date=2024-03-01/part-0.parquet?{bucket}"
     b = f"{scheme}://lake/b.parquet?{bucket}"
     assert read((a, 1), (b, 0), (a, 0)) == [[2], [3], [1]]
-    with pytest.raises(BadDataError, match=r"c\.parquet.*: cannot be read"):
+    with pytest.raises(BadDataError, match=r"c\.parquet.*: cannot be read: no such file"):
         read((f"{scheme}://lake/c.parquet?{bucket}", 0))
 
 
@@ -113,7 +116,7 @@ def test_row_groups_come_from_what_only_fsspec_knows() -> None:
         with fsspec.open(uri, "wb") as file:
             file.write(content([1, 2, 3]))
         assert read((uri, 2), (uri, 0)) == [[3], [1]]
-    with pytest.raises(BadDataError, match=r"objects://lake/part-1\.parquet: cannot be read"):
+    with pytest.raises(BadDataError, match=r"objects://lake/part-1\.parquet: cannot be read: no such file"):
         read(("objects://lake/part-1.parquet", 0))
 
 
@@ -150,3 +153,15 @@ def test_an_unknown_scheme_is_named() -> None:
 def test_a_scheme_whose_package_is_missing_says_which_to_install() -> None:
     with pytest.raises(LakeError, match=r"no file system for box: .*boxfs"):
         files.located("box://lake/a.parquet")
+
+
+def test_training_users_are_counted_on_what_only_fsspec_knows() -> None:
+    uri = "memory://lake/windows.parquet"
+    with fsspec.open(uri, "wb") as file:
+        pq.write_table(pa.table({"window": [1, 0, 0]}), file)
+    data = Data([DataFile(uri, (3,))], pa.table({}), dt.datetime(2024, 3, 1))
+    valid = ValidationData(pa.table({}), [], [])
+    assert what_lacks(data, data, valid, 3) == "twin_users=2 min_train_users=3"
+    gone = data._replace(sequences=[DataFile("memory://lake/gone.parquet", (3,))])
+    with pytest.raises(BadDataError, match=r"memory://lake/gone\.parquet: cannot be read: no such file"):
+        what_lacks(gone, data, valid, 3)

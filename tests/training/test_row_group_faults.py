@@ -153,7 +153,9 @@ def test_a_missing_file_is_named(write: Write, tmp_path: Path, threads: int, is_
     footers: dict[str, object] = {uri: pq.read_metadata(path)} if is_known else {}
     path.unlink()
     expected = (
-        r"part-0\.parquet row group 0: cannot be read" if is_known else r"part-0\.parquet: cannot be read"
+        r"part-0\.parquet row group 0: cannot be read: no such file"
+        if is_known
+        else r"part-0\.parquet: cannot be read: no such file"
     )
     with pytest.raises(BadDataError, match=expected):
         read(uri, threads, footers)
