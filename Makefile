@@ -4,8 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 JAVA := . scripts/java.sh;
 PYTEST := $(JAVA) .venv/bin/pytest
+COMPILE := .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	--no-annotate --upgrade
 
-.PHONY: help setup demo test test-slow test-jars trial bench lint format lock clean
+.PHONY: help setup demo test test-slow test-jars test-stack trial bench lint format lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +27,9 @@ test-slow: setup  ## kills, clusters and long loops
 test-jars: setup  ## what needs jars from outside
 	@$(PYTEST) -m jars
 
+test-stack: setup  ## the feed on the oldest and on the newest packages it supports
+	@scripts/stack.sh
+
 trial: setup  ## long runs on real data: make trial DATA=folder
 	@$(JAVA) .venv/bin/python scripts/trial --data "$(or $(DATA),../shared/data)"
 
@@ -41,10 +46,10 @@ format: setup  ## format and fix what can be fixed
 	@.venv/bin/ruff format .
 	@.venv/bin/ruff check --fix .
 
-lock: setup  ## make requirements.lock anew from pyproject.toml
+lock: setup  ## make both lock files anew from pyproject.toml and requirements-oldest.in
 	@.venv/bin/python -m pip install --quiet uv
-	@.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes \
-		--no-emit-index-url --no-header --no-annotate --upgrade pyproject.toml -o requirements.lock
+	@$(COMPILE) --universal --extra dev pyproject.toml -o requirements.lock
+	@$(COMPILE) --python-platform linux requirements-oldest.in -o requirements-oldest.lock
 
-clean:  ## remove what the commands above made, but not .venv and .jdk
+clean:  ## remove what the commands above made, but not .venv, .stack and .jdk
 	@rm -rf .demo .trial .pytest_cache .mypy_cache .ruff_cache .import_linter_cache spark-warehouse dist

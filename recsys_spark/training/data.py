@@ -5,18 +5,17 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
 
 from recsys_spark.errors import BadDataError
 from recsys_spark.tables import DataFile
 from recsys_spark.training.columns import ColumnType
+from recsys_spark.training.files import named, open_parquet
 
 DTYPES = {"items": "int32", "types": "int32", "values": "float32", "gaps": "int32", "weights": "float32"}
 
@@ -134,11 +133,7 @@ def _num_users(files: Sequence[DataFile]) -> int:
     """Users with a training window: each has exactly one that is its newest."""
     total = 0
     for file in files:
-        filesystem, path = pafs.FileSystem.from_uri(file.uri.replace("s3a://", "s3://", 1))
-        try:
-            with pq.ParquetFile(path, filesystem=filesystem, page_checksum_verification=True) as opened:
-                windows: Any = opened.read(["window"])["window"]
-        except (OSError, pa.ArrowException) as error:
-            raise BadDataError(f"{file.uri}: cannot be read: {' '.join(str(error).split())}") from error
+        with named(file.uri), open_parquet(file.uri) as opened:
+            windows = opened.read(["window"])["window"]
         total += int(pc.sum(pc.equal(windows, 0)).as_py() or 0)
     return total

@@ -1,13 +1,14 @@
-"""The one module that knows petastorm's insides: petastorm 0.13.1 on today's pyarrow and NumPy.
+"""The one module that knows petastorm's insides: petastorm 0.13.1 on pyarrow 14 and NumPy 1.26 up to today's.
 
 Petastorm's last release is written against pyarrow up to 14 and NumPy 1. `petastorm_names`
 puts back what they removed since; this module then gives petastorm a data set and pieces
-(`petastorm_pieces`), a worker, a thread pool and a reader that
+(`petastorm_pieces`), a schema, a worker, a thread pool and a reader that
 
 - read exactly the files and row groups asked for, in that order, never a folder;
 - lose nothing: the stock pool may say "all done" while row groups are still to come;
+- hand out all work at once: the stock ventilator sleeps 10 ms whenever eight row groups are under way;
 - copy no table, verify page checksums, and turn lists into matrices without a loop over rows;
-- unpickle nothing: `common_metadata` is None, so no schema is ever loaded out of the data.
+- unpickle nothing: the schema is ours, and `common_metadata` is None, so none is loaded out of the data.
 
 Petastorm's own shuffling, sharding, caches and `num_epochs` are not used.
 """
@@ -16,10 +17,9 @@ from __future__ import annotations
 
 import logging
 import queue
-import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from recsys_spark.training import petastorm_names  # isort: split
 
@@ -27,74 +27,69 @@ from recsys_spark.training import petastorm_names  # isort: split
 from petastorm import reader
 from petastorm.arrow_reader_worker import ArrowReaderWorker
 from petastorm.etl import dataset_metadata
-from petastorm.selectors import RowGroupSelectorBase
-from petastorm.workers_pool import EmptyResultError, VentilatedItemProcessedMessage
+from petastorm.reader import Reader
+from petastorm.unischema import Unischema, UnischemaField
+from petastorm.workers_pool import EmptyResultError, VentilatedItemProcessedMessage, thread_pool
 from petastorm.workers_pool.thread_pool import ThreadPool
+from petastorm.workers_pool.ventilator import ConcurrentVentilator
 
 from recsys_spark.errors import BadDataError
 from recsys_spark.training.columns import Array, ColumnType
-from recsys_spark.training.petastorm_pieces import Dataset, Files, Piece
+from recsys_spark.training.petastorm_pieces import Dataset, Files, Piece, RowGroup
+
+__all__ = ["RowGroup", "read_row_groups"]
 
 for _module, _name in (
     (reader, "pq"),
     (reader, "Reader"),
     (reader, "ThreadPool"),
     (reader, "ArrowReaderWorker"),
-    (reader.Reader, "_filter_row_groups"),
+    (reader, "infer_or_load_unischema"),
+    (Reader, "_filter_row_groups"),
+    (Reader, "_create_ventilator"),
     (ArrowReaderWorker, "process"),
     (dataset_metadata, "pq"),
     (dataset_metadata, "_split_piece"),
+    (thread_pool, "IO_TIMEOUT_INTERVAL_S"),
     (ThreadPool, "get_results"),
+    (ThreadPool, "stop"),
 ):
-    if not hasattr(_module, _name):
+    if _name not in vars(_module):  # an inherited one is not the one replaced
         raise ImportError(
             f"petastorm {petastorm_names.SUPPORTED} has no {_module.__name__}.{_name}: reinstall it"
         )
 
 
-class RowGroup(NamedTuple):
-    """One row group to read: its file's URI, its number in the file, the rows it must hold."""
-
-    uri: str
-    number: int
-    num_rows: int
+def _schema(dataset: Dataset) -> Unischema:
+    fields = [UnischemaField(name, kind.dtype, kind.row_shape) for name, kind in dataset.fs.columns.items()]
+    return Unischema("columns", fields)
 
 
-class _Order(RowGroupSelectorBase):  # type: ignore[misc]
-    def __init__(self, row_groups: Sequence[RowGroup]) -> None:
-        self.row_groups = row_groups
-
-    def get_index_names(self) -> list[str]:
-        return []
-
-    def select_row_groups(self, index_dict: Mapping[tuple[str, int], int]) -> list[int]:
-        missing = [g for g in self.row_groups if (g.uri, g.number) not in index_dict]
-        if missing:
-            raise BadDataError(
-                f"{missing[0].uri}: no row group {missing[0].number}; the file is not the committed one"
-            )
-        return [index_dict[g.uri, g.number] for g in self.row_groups]
-
-
-class _OrderedReader(reader.Reader):  # type: ignore[misc]
+class _OrderedReader(Reader):  # type: ignore[misc]
     def _filter_row_groups(
-        self,
-        dataset: object,
-        row_groups: Sequence[Piece],
-        predicate: object,
-        rowgroup_selector: _Order,
-        *_: object,
+        self, dataset: Dataset, row_groups: Sequence[Piece], *_: object
     ) -> tuple[list[int], None]:
         places = {(piece.path, piece.row_group): i for i, piece in enumerate(row_groups)}
-        return rowgroup_selector.select_row_groups(places), None
+        wanted = [(group.uri, group.number) for group in dataset.fs.row_groups]
+        for uri, number in wanted:
+            if (uri, number) not in places:
+                raise BadDataError(f"{uri}: no row group {number}; the file is not the committed one")
+        return [places[place] for place in wanted], None
+
+    def _create_ventilator(self, row_group_indexes: Sequence[int], *_: object) -> ConcurrentVentilator:
+        # How many are read ahead is bounded by the pool's queues of results.
+        work = [{"piece_index": i} for i in row_group_indexes]
+        return ConcurrentVentilator(self._workers_pool.ventilate, work)
 
 
 class _Worker(ArrowReaderWorker):  # type: ignore[misc]
-    def process(self, piece_index: int, **_: object) -> None:
+    def process(self, piece_index: int | None) -> None:
+        if piece_index is None:  # the pool stops
+            return
         result: object
         try:
             result = self._split_pieces[piece_index].read()
-        except BadDataError as error:  # travels in its row group's place, without a traceback on stderr
+        except Exception as error:  # travels in its row group's place, and `get_results` raises it
             result = error
         self.publish_func(result)
 
@@ -124,12 +119,19 @@ class _RoundRobinPool(ThreadPool):  # type: ignore[misc]
             else:
                 return result
 
+    def stop(self) -> None:
+        super().stop()
+        for work in self._ventilator_queues:  # wakes who waits for work
+            work.put(((None,), {}))
+
 
 _parquet = types.SimpleNamespace(ParquetDataset=Dataset, ParquetDatasetPiece=Piece)
 reader.pq = dataset_metadata.pq = _parquet
 reader.Reader = _OrderedReader
 reader.ThreadPool = _RoundRobinPool
 reader.ArrowReaderWorker = _Worker
+reader.infer_or_load_unischema = _schema
+thread_pool.IO_TIMEOUT_INTERVAL_S = 0.02  # at 1 ms, ten threads that wait for the trainer take 8 % of a core
 logging.getLogger("petastorm").setLevel(logging.WARNING)  # it tells of every missing _common_metadata
 
 
@@ -151,16 +153,15 @@ def read_row_groups(
 
     Raises:
         BadDataError: a file or row group cannot be read or breaks `columns`; names both.
+        LakeError: no file system is known for a URI.
     """
-    uris = list(dict.fromkeys(group.uri for group in row_groups))
+    files = Files(row_groups, columns, footers)
     opened = reader.make_batch_reader(
-        uris,
-        schema_fields=[re.escape(name) for name in columns],
+        "file:///",  # asked for and never used: `files` says what is read
         workers_count=num_threads,
         results_queue_size=2 * num_threads,
         shuffle_row_groups=False,
-        rowgroup_selector=_Order(row_groups),
-        filesystem=Files(uris, columns, footers),
+        filesystem=files,
     )
     try:
         for group, rows in zip(row_groups, opened, strict=True):

@@ -2,37 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.fs as pafs
-import pyarrow.parquet as pq
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 from recsys_spark.errors import BadDataError
 from recsys_spark.training.columns import Array, ColumnType, to_numpy
+from recsys_spark.training.files import named, open_parquet
+
+FOOTERS_AT_A_TIME = 16  # a footer is a wait for the store, not work
+
+
+class RowGroup(NamedTuple):
+    """One row group to read: its file's URI, its number in the file, the rows it must hold."""
+
+    uri: str
+    number: int
+    num_rows: int
 
 
 class Files:
-    """What petastorm takes for a file system: the URIs, the columns, and every footer read so far."""
+    """What petastorm takes for a file system: what to read in which order, and every footer read so far."""
 
     def __init__(
-        self, uris: Sequence[str], columns: Mapping[str, ColumnType], footers: dict[str, Any]
+        self, row_groups: Sequence[RowGroup], columns: Mapping[str, ColumnType], footers: dict[str, Any]
     ) -> None:
-        self.uris, self.columns, self.footers = uris, columns, footers
+        self.row_groups, self.columns, self.footers = row_groups, columns, footers
+        self.uris = list(dict.fromkeys(group.uri for group in row_groups))
+        self._read_footers()
 
-    def open(self, uri: str, footer: Any = None) -> Any:
-        """An open Parquet file, its footer read only when not given."""
-        filesystem, path = pafs.FileSystem.from_uri(uri.replace("s3a://", "s3://", 1))
-        return pq.ParquetFile(path, filesystem=filesystem, metadata=footer, page_checksum_verification=True)
+    def open(self, uri: str) -> Any:
+        """An open Parquet file, its footer not read again."""
+        return open_parquet(uri, self.footers[uri])
 
-    def footer(self, uri: str) -> Any:
-        """The file's footer; read once."""
-        if uri not in self.footers:
-            with named(uri), self.open(uri) as file:
-                self.footers[uri] = file.metadata
-        return self.footers[uri]
+    def _read_footers(self) -> None:
+        unread = [uri for uri in self.uris if uri not in self.footers]
+        if not unread:
+            return
+        with ThreadPoolExecutor(min(FOOTERS_AT_A_TIME, len(unread))) as threads:
+            # A failure ends the loop, which drops what has not begun.
+            for uri, footer in zip(unread, threads.map(_footer, unread), strict=True):
+                self.footers[uri] = footer
 
 
 class Piece:
@@ -44,7 +54,7 @@ class Piece:
 
     def get_metadata(self) -> Any:
         """The footer of the piece's file."""
-        return self.files.footer(self.path)
+        return self.files.footers[self.path]
 
     def read(self) -> dict[str, Array]:
         """The columns as arrays.
@@ -53,7 +63,7 @@ class Piece:
             BadDataError: the row group cannot be read, lacks a column, or breaks what a column must hold.
         """
         where = f"{self.path} row group {self.row_group}"
-        with named(where), self.files.open(self.path, self.get_metadata()) as file:
+        with named(where), self.files.open(self.path) as file:
             missing = sorted(set(self.files.columns) - set(file.schema_arrow.names))
             if missing:
                 raise BadDataError(f"{where}: no column {', '.join(missing)}; run build_features again")
@@ -66,7 +76,7 @@ class Dataset:
 
     partitions = metadata = common_metadata = None
 
-    def __init__(self, path_or_paths: Sequence[str], filesystem: Files, **_: object) -> None:
+    def __init__(self, path_or_paths: object, filesystem: Files, **_: object) -> None:
         self.paths, self.fs = path_or_paths, filesystem
 
     @property
@@ -75,10 +85,6 @@ class Dataset:
         return [Piece(uri, self.fs.open, 0, ()) for uri in self.fs.uris]
 
 
-@contextmanager
-def named(where: str) -> Iterator[None]:
-    """Turn a failure to read into one line that names the place."""
-    try:
-        yield
-    except (OSError, pa.ArrowException) as error:
-        raise BadDataError(f"{where}: cannot be read: {' '.join(str(error).split())}") from error
+def _footer(uri: str) -> Any:
+    with named(uri), open_parquet(uri) as file:
+        return file.metadata

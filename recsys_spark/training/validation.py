@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from recsys_spark.errors import BadDataError, TrainingError
+from recsys_spark.errors import TrainingError
 from recsys_spark.ranking.metrics import ndcg_at_k
 from recsys_spark.ranking.top_n import candidates, top_n
 from recsys_spark.tables import DataFile
 from recsys_spark.training.columns import Array, ColumnType, to_numpy
+from recsys_spark.training.files import VERIFIED, located, named
 
 K = 10
 BATCH_USERS = 256
@@ -113,16 +113,13 @@ def _rows_of(files: Sequence[DataFile], columns: list[str], users: Array) -> pa.
     wanted = pc.field("user_idx").isin(pa.array(users))
     parts = []
     for file in files:
-        filesystem, path = pafs.FileSystem.from_uri(file.uri.replace("s3a://", "s3://", 1))
-        try:
+        with named(file.uri):
+            filesystem, path = located(file.uri)
             parts.append(
                 pq.read_table(
-                    path, filesystem=filesystem, columns=columns, filters=wanted, partitioning=None,
-                    page_checksum_verification=True,
+                    path, filesystem=filesystem, columns=columns, filters=wanted, partitioning=None, **VERIFIED
                 )
             )  # fmt: skip
-        except (OSError, pa.ArrowException) as error:
-            raise BadDataError(f"{file.uri}: cannot be read: {' '.join(str(error).split())}") from error
     return pa.concat_tables(parts).combine_chunks().sort_by("user_idx")
 
 

@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import checksums
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +25,7 @@ def write(folder: Path, name: str, users: range, row_group_rows: int) -> DataFil
     path = folder / name
     lists = pa.array([[user, user + 1, user + 2] for user in users], pa.list_(pa.int32()))
     rows = pa.table({"user_idx": pa.array(list(users), pa.int32()), "items": lists, "more": lists})
-    pq.write_table(rows, path, row_group_size=row_group_rows, write_page_checksum=True)
+    pq.write_table(rows, path, row_group_size=row_group_rows, **checksums.WRITTEN)
     footer = pq.read_metadata(path)
     groups = tuple(footer.row_group(i).num_rows for i in range(footer.num_row_groups))
     return DataFile(path.as_uri(), groups)

@@ -1,8 +1,12 @@
-"""What the adapter promises about petastorm: no pickle, no folder, checksums, clear faults."""
+"""What the adapter promises about petastorm: no other version, no pickle, no folder, no early end."""
 
 from __future__ import annotations
 
 import pickle
+import queue
+import subprocess
+import sys
+import types
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,20 +16,23 @@ import pytest
 from recsys_spark.errors import BadDataError
 from recsys_spark.training import petastorm_adapter as adapter
 from recsys_spark.training.columns import ColumnType
+from recsys_spark.training.petastorm_adapter import dataset_metadata
 
 COLUMNS = {"n": ColumnType("int64")}
 
 
 class Bomb:
+    """Creates a file when unpickled, by the means that petastorm's restricted unpickler allows."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return pytest.fail, ("a schema was unpickled out of the data",)
+        return exec, (f"open({str(self.mark)!r}, 'w').close()",)
 
 
 def write(path: Path, numbers: list[int], rows: int = 5) -> str:
-    pq.write_table(
-        pa.table({"n": numbers}), path, row_group_size=rows, write_page_checksum=True, compression="none",
-        use_dictionary=False,
-    )  # fmt: skip
+    pq.write_table(pa.table({"n": numbers}), path, row_group_size=rows)
     return path.as_uri()
 
 
@@ -45,29 +52,29 @@ def test_only_the_files_named_are_read(tmp_path: Path) -> None:
     assert read([adapter.RowGroup(live, 0, 1)]) == [[1]]
 
 
-def test_a_crafted_common_metadata_is_never_unpickled(tmp_path: Path) -> None:
-    live = write(tmp_path / "part-0.parquet", [1])
-    schema = pa.schema([("n", pa.int64())], metadata={b"dataset-toolkit.unischema.v1": pickle.dumps(Bomb())})
-    pq.write_metadata(schema, tmp_path / "_common_metadata")
-    pq.write_metadata(schema, tmp_path / "_metadata")
-    assert read([adapter.RowGroup(live, 0, 1)]) == [[1]]
+def test_a_crafted_pickle_in_or_beside_the_data_is_never_opened(tmp_path: Path) -> None:
+    mark, part = tmp_path / "unpickled", tmp_path / "part-0.parquet"
+    crafted = {
+        dataset_metadata.UNISCHEMA_KEY: pickle.dumps(Bomb(mark)),
+        dataset_metadata.ROW_GROUPS_PER_FILE_KEY: b'{"part-0.parquet": 1}',
+        b"dataset-toolkit.rowgroups_index.v1": pickle.dumps(Bomb(mark)),
+    }
+    rows = pa.table({"n": [1]}).replace_schema_metadata(crafted)
+    for name in ("_common_metadata", "_metadata"):
+        pq.write_metadata(rows.schema, tmp_path / name)
+    pq.write_table(rows, part)
+    for name in ("_common_metadata", "_metadata", part.name):  # petastorm's own loader falls for each
+        dataset_metadata.get_schema(types.SimpleNamespace(common_metadata=pq.read_schema(tmp_path / name)))
+        mark.unlink()
+    assert read([adapter.RowGroup(part.as_uri(), 0, 1)]) == [[1]]
+    assert not mark.exists()
 
 
-def test_a_flipped_bit_fails_its_checksum(tmp_path: Path) -> None:
-    live = write(tmp_path / "part-0.parquet", [7] * 5)
-    content = bytearray((tmp_path / "part-0.parquet").read_bytes())
-    content[content.index((7).to_bytes(8, "little") * 5) + 8] ^= 1
-    (tmp_path / "part-0.parquet").write_bytes(content)
-    with pytest.raises(BadDataError, match=r"part-0\.parquet row group 0: cannot be read"):
-        read([adapter.RowGroup(live, 0, 5)])
-
-
-@pytest.mark.parametrize("content", [None, b"", b"PAR1 cut short"])
-def test_a_missing_or_broken_file_is_named(tmp_path: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize("content", [b"", b"PAR1 cut short"])
+def test_a_file_that_is_no_parquet_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "part-0.parquet"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(BadDataError, match=r"part-0\.parquet.*cannot be read"):
+    path.write_bytes(content)
+    with pytest.raises(BadDataError, match=r"part-0\.parquet: cannot be read"):
         read([adapter.RowGroup(path.as_uri(), 0, 5)])
 
 
@@ -105,11 +112,61 @@ class SlowVentilator:
 
 
 def test_the_pool_does_not_end_before_the_ventilator_has() -> None:
-    import queue
-
     pool = adapter._RoundRobinPool(2)
     pool._results_queues = [queue.Queue(), queue.Queue()]
     pool._ventilator = SlowVentilator(pool)
     assert [pool.get_results(), pool.get_results()] == ["first", "second"]
     with pytest.raises(adapter.EmptyResultError):
         pool.get_results()
+
+
+OTHER_VERSION = """
+import importlib.metadata as metadata
+known = metadata.version
+metadata.version = lambda name: "0.13.2" if name == "petastorm" else known(name)
+import recsys_spark.training.petastorm_adapter
+"""
+
+MISSING_HOOKS = """
+import importlib, sys
+from recsys_spark.training import petastorm_names
+from petastorm import arrow_reader_worker, reader
+from petastorm.etl import dataset_metadata
+from petastorm.workers_pool import thread_pool
+
+for owner, names in (
+    (reader, "pq Reader ThreadPool ArrowReaderWorker infer_or_load_unischema"),
+    (reader.Reader, "_filter_row_groups _create_ventilator"),
+    (arrow_reader_worker.ArrowReaderWorker, "process"),
+    (dataset_metadata, "pq _split_piece"),
+    (thread_pool, "IO_TIMEOUT_INTERVAL_S ThreadPool"),
+    (thread_pool.ThreadPool, "get_results stop"),
+):
+    for name in names.split():
+        whole = getattr(owner, name)
+        delattr(owner, name)
+        try:
+            importlib.import_module("recsys_spark.training.petastorm_adapter")
+        except ImportError as error:
+            if name not in str(error):
+                sys.exit(f"{name}: {error}")
+        else:
+            sys.exit(f"{name}: not missed")
+        setattr(owner, name, whole)
+importlib.import_module("recsys_spark.training.petastorm_adapter")
+"""
+
+
+def python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
+def test_another_petastorm_is_refused_at_import() -> None:
+    ended = python(OTHER_VERSION)
+    assert ended.returncode == 1
+    assert "ImportError: petastorm 0.13.2: the adapter knows 0.13.1 only" in ended.stderr
+
+
+def test_a_missing_hook_is_refused_at_import() -> None:
+    ended = python(MISSING_HOOKS)
+    assert ended.returncode == 0, ended.stderr

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys_spark.errors import TrainingError
+from recsys_spark.errors import BadDataError, TrainingError
 from recsys_spark.tables import DataFile
 from recsys_spark.training.columns import ColumnType
 from recsys_spark.training.validation import Validation, load
@@ -54,6 +55,18 @@ def test_repeats_let_a_seen_item_be_ranked(tmp_path: Path) -> None:
     asked = truth([7], [[2]])
     assert ndcg(loaded(tmp_path, asked)) == 0
     assert ndcg(loaded(tmp_path, asked, repeats_allowed=True)) == 1
+
+
+def test_users_are_read_from_what_only_fsspec_knows_and_a_missing_file_is_named(tmp_path: Path) -> None:
+    local, there = tmp_path / "histories.parquet", "memory://lake/histories.parquet"
+    file(local, [7], [[0, 2]])
+    with fsspec.open(there, "wb") as copy:
+        copy.write(local.read_bytes())
+    arguments = ([], COLUMNS, V, 10, True, 1)
+    users = load(truth([7], [[2]]), [DataFile(there, (1,))], *arguments)
+    assert users.histories["items"].tolist() == [[0, 2]]
+    with pytest.raises(BadDataError, match=r"memory://lake/gone\.parquet: cannot be read: no such file"):
+        load(truth([7], [[2]]), [DataFile("memory://lake/gone.parquet", (1,))], *arguments)
 
 
 def test_an_item_never_trained_on_is_asked_for_and_never_found(tmp_path: Path) -> None:
