@@ -23,16 +23,20 @@ from recsys_spark.training.optimizers import optimizer
 
 BATCH, DIM, RATE, THREADS = 4096, 64, 1e-3, 2
 VOCABULARIES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000}
-POOL, ROUNDS, STEPS, WARM_UP = 120, 24, 20, 30  # a round is some steps of each case in turn
+POOL, ROUNDS, STEPS, WARM_UP = 120, 60, 10, 30  # a round is some steps of each case in turn
 EXPONENT = 1.0  # of Zipf's law
 
 Batches = list[tuple[Any, ...]]
 Step = Callable[..., Any]
 
 
+@tf.function
+def values(rows: Any, seed: Any) -> Any:  # a function works in one buffer, eager operations in three
+    return tf.random.stateless_uniform(tf.stack([rows, DIM]), tf.stack([seed, 0]), -0.05, 0.05)
+
+
 def table(rows: int, seed: int) -> tf.Variable:
-    fill = tf.function(lambda: tf.random.stateless_uniform([rows, DIM], [seed, 0]) * 0.1 - 0.05)
-    return tf.Variable(fill())
+    return tf.Variable(values(tf.constant(rows), tf.constant(seed)))
 
 
 def step_of(users: Any, items: Any, apply: Callable[[list[Any]], Any]) -> Step:
