@@ -15,7 +15,7 @@ import numpy.typing as npt
 from recsys_spark.errors import TrainingError
 from recsys_spark.models import draws
 from recsys_spark.models.self_attention_network import SelfAttention
-from recsys_spark.training import checkpoints
+from recsys_spark.training import checkpoints, huge_pages
 from recsys_spark.training.feed import Feed
 from recsys_spark.training.optimizers import Optimizer
 from recsys_spark.training.step import ALONE, Cluster, step_function
@@ -88,7 +88,7 @@ def fit(
         BadDataError: a file of the table or the checkpoint cannot be read.
     """
     step = step_function(network, optimizer, cluster, feed.columns)
-    variables = [*network.trainable_variables, *optimizer.variables]
+    variables = [*(v.value for v in network.trainable_variables), *optimizer.variables]
     state, best = _resume(checkpoint, identity, variables, len(network.trainable_variables))
 
     def save() -> None:
@@ -97,6 +97,7 @@ def fit(
             arrays |= {f"best.{i}": value for i, value in enumerate(best)}
             checkpoints.save(checkpoint, arrays, asdict(state), identity)
 
+    huge_pages.advise(variables)  # after the last assignment: each brings new memory
     if judge and state.start_ndcg is None:
         state.start_ndcg = cluster.from_chief(judge)
     with Watch(feed, log_dir if cluster.is_chief else None) as watch:

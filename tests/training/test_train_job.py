@@ -156,7 +156,7 @@ def test_negatives_and_augmentation_are_settings(
     manifest, stored = json.loads(twin["manifest"]), artifacts.load_settings(lake.get_model(twin["version"]))
     for name, value in (option.split("=") for option in options):
         assert str(stored[name]) == str(manifest["settings"][name]) == value
-    assert max(entry["ndcg"] for entry in manifest["log"]) > 0.6
+    assert max(entry["ndcg"] for entry in manifest["log"]) > 0.55
 
 
 def test_the_stored_model_is_whole_and_ranks_the_planted_item_first(
