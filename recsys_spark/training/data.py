@@ -104,13 +104,16 @@ def what_lacks(twin: Data, published: Data, valid: ValidationData, min_train_use
     return None if valid.truth.num_rows else "valid_users=0"
 
 
-def items_of(rows: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+def items_of(rows: pa.Table, names: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Events [V] and features [V, F] by item number; V ends with the last item that had an event.
 
     Items first seen later have greater numbers: left out, they cannot change the shapes of the twin.
 
+    Args:
+        names: of the F features.
+
     Raises:
-        BadDataError: an item has no features, or another number of them than the next.
+        BadDataError: an item has another number of features than there are names, or one is not finite.
     """
     last = pc.max(rows.filter(pc.greater(rows["num_events"], 0))["item_idx"])
     rows = rows.filter(pc.less_equal(rows["item_idx"], last)).combine_chunks()
@@ -118,9 +121,10 @@ def items_of(rows: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.floa
     lists = rows["features"].combine_chunks()
     lengths = np.unique(pc.list_value_length(lists).to_numpy(zero_copy_only=False))
     values = lists.flatten().to_numpy(zero_copy_only=False)
-    if len(lengths) != 1 or not np.isfinite(lengths).all() or not np.isfinite(values).all():
+    if lengths.tolist() != [len(names)] or not np.isfinite(values).all():
         raise BadDataError(
-            f"item_features: expected as many finite features in each row, got lengths {lengths.tolist()}"
+            f"item_features: expected {len(names)} finite features in each row, as feature_columns says, got "
+            f"lengths {lengths.tolist()}; run build_features again"
         )
     counts = np.zeros(int(place.max()) + 1, np.int64)
     counts[place] = rows["num_events"].to_numpy()

@@ -59,14 +59,14 @@ def train(
     rows, epochs = [], settings.epochs
     for role, data in (("twin", twin), ("published", published)):
         began = time.monotonic()
-        counts, features = items_of(data.items)
+        counts, features = items_of(data.items, data.feature_names)
         network = nets.SelfAttention(_shapes(settings, len(counts)), features, counts, settings.seed)
         optimizer = optimizers.optimizer(
             settings.optimizer, settings.learning_rate, network.trainable_variables
         )
         start = warm.start(earlier, role, data.data_end, ids) if earlier else None
         if start:
-            warm.apply(start, network, optimizer, data.feature_names)
+            warm.apply(start, network, optimizer, settings, data.feature_names)
         feed = Feed(
             data.sequences, columns(settings, 1, mask=True), settings.batch_size, settings.seed,
             settings.window_row_groups, settings.num_threads, worker, num_workers,

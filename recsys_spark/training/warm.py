@@ -20,11 +20,12 @@ from recsys_spark.models import artifacts
 from recsys_spark.models import self_attention_network as nets
 from recsys_spark.models.self_attention import NAME
 from recsys_spark.training import index_hash
-from recsys_spark.training.data import Earlier
+from recsys_spark.training.data import Earlier, Settings
 from recsys_spark.training.optimizers import Optimizer
 
 log = logging.getLogger(__name__)
 
+SAME = ("history_length", "num_types", "embedding_dim", "num_blocks", "num_heads", "optimizer")
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -38,7 +39,6 @@ class Start(NamedTuple):
 
     version: str
     run_date: dt.date
-    settings: nets.Settings
     weights: Arrays
     slots: Arrays
     manifest: Mapping[str, Any]
@@ -87,7 +87,6 @@ def start(earlier: Earlier, role: str, data_end: dt.datetime, ids: Sequence[tupl
     return Start(
         row["version"],
         row["run_date"],
-        nets.Settings(**artifacts.load_settings(folder)),
         artifacts.load_weights(folder),
         artifacts.load_arrays(state / artifacts.OPTIMIZER),
         manifest,
@@ -100,7 +99,11 @@ def state_version(version: str) -> str:
 
 
 def apply(
-    earlier: Start, network: nets.SelfAttention, optimizer: Optimizer, feature_names: Sequence[str]
+    earlier: Start,
+    network: nets.SelfAttention,
+    optimizer: Optimizer,
+    settings: Settings,
+    feature_names: Sequence[str],
 ) -> None:
     """Give the network the earlier weights and the optimizer its slots; rows new tonight keep their start.
 
@@ -108,10 +111,10 @@ def apply(
         feature_names: of the columns of the network's item features.
 
     Raises:
-        TrainingError: the networks differ in more than the number of items.
+        TrainingError: the trainings differ in what the arrays mean.
     """
-    now, then = network.settings._asdict(), earlier.settings._asdict()
-    if other := [n for n in now if n in SHAPES and now[n] != then[n]]:
+    now, then = settings._asdict(), earlier.manifest["settings"]
+    if other := [name for name in SAME if now[name] != then[name]]:
         faults = ", ".join(f"{name} {then[name]}, now {now[name]}" for name in other)
         raise TrainingError(
             f"warm start: model {earlier.version[:12]} of {earlier.run_date} has {faults}; set "
@@ -124,11 +127,6 @@ def apply(
         _carry(earlier.weights[name], variable, features if name == nets.FEATURE_PROJECTION else None)
     for name, slot in slots_of(optimizer, network).items():
         is_of_features = name.startswith(f"{nets.FEATURE_PROJECTION}.")
-        if name not in earlier.slots:
-            raise TrainingError(
-                f"warm start: model {earlier.version[:12]} of {earlier.run_date} was trained by another optimizer; "
-                "set train.warm_start to false for one night"
-            )
         _carry(earlier.slots[name], slot, features if is_of_features else None)
 
 
@@ -170,9 +168,6 @@ def saved(
     facts["steps"] = next((steps for steps, ndcg in reached if ndcg >= cold["ndcg"]), None)
     log.info("warm_start_saved cold_steps=%s warm_steps=%s", cold["steps"], facts["steps"])
     return {"warm_start": facts, "cold_start": cold}
-
-
-SHAPES = ("history_length", "num_types", "embedding_dim", "num_blocks", "num_heads")
 
 
 def _carry(array: npt.NDArray[Any], variable: Any, rows: npt.NDArray[np.int64] | None) -> None:

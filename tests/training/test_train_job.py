@@ -20,6 +20,7 @@ from recsys_spark.training.index_hash import prefix_hash
 D = dt.date(2024, 3, 1)
 AT = dt.datetime(2024, 2, 1)
 LENGTH, NUM_ITEMS, NUM_USERS = 4, 12, 60
+FEATURES = ("age_days", "category:Drama")
 OPTIONS = [
     f"features.history_length={LENGTH}",
     "train.embedding_dim=16",
@@ -51,7 +52,9 @@ def item(user: int, place: int) -> int:
     return 2 + (user + place) % NUM_ITEMS
 
 
-def rows_of(num_users: int, later_items: int = 0) -> dict[tables.Table, list[dict[str, Any]]]:
+def rows_of(
+    num_users: int, later_items: int = 0, day: dt.date = D
+) -> dict[tables.Table, list[dict[str, Any]]]:
     """Cut valid knows 4 events a user, cut night 5; the fifth is asked for."""
     found: dict[tables.Table, list[dict[str, Any]]] = {
         t: []
@@ -61,12 +64,13 @@ def rows_of(num_users: int, later_items: int = 0) -> dict[tables.Table, list[dic
             tables.SEEN_ITEMS,
             tables.TRUTH,
             tables.ITEM_FEATURES,
+            tables.FEATURE_COLUMNS,
         )
     }
     for user in range(2, 2 + num_users):
         for cut, num in (("valid", 4), ("night", 5)):
             items = [item(user, place) for place in range(num)]
-            key = {"user_idx": user, "cut": cut, "run_date": D}
+            key = {"user_idx": user, "cut": cut, "run_date": day}
             mask = [0] * (LENGTH + 1 - num) + [0] + [1] * (num - 1)
             found[tables.SEQUENCE_EXAMPLES].append(
                 {**key, "window": 0, "mask": mask, **events(items, LENGTH + 1)}
@@ -75,16 +79,19 @@ def rows_of(num_users: int, later_items: int = 0) -> dict[tables.Table, list[dic
             found[tables.HISTORIES].append({**key, **about, **events(items[-LENGTH:], LENGTH)})
             found[tables.SEEN_ITEMS].append({**key, "items": sorted(set(items))})
         found[tables.TRUTH].append(
-            {"user_idx": user, "items": [item(user, 4)], "cut": "valid", "run_date": D}
+            {"user_idx": user, "items": [item(user, 4)], "cut": "valid", "run_date": day}
         )
     for cut in ("valid", "night"):
+        for position, name in enumerate(FEATURES):
+            column = {"entity": "item", "position": position, "name": name, "mean": 0.0, "std": 1.0}
+            found[tables.FEATURE_COLUMNS].append({**column, "cut": cut, "run_date": day})
         for idx in range(2, 2 + NUM_ITEMS + later_items):
             num_events = 20 if idx < 2 + NUM_ITEMS else 0
             found[tables.ITEM_FEATURES].append(
                 {
                     "item_idx": idx, "item_id": f"i{idx}", "title": None, "categories": [], "is_available": True,
                     "num_events": num_events, "num_users": num_events, "popularity": 1.0,
-                    "features": [idx / 10, 1.0], "cut": cut, "run_date": D,
+                    "features": [idx / 10, 1.0], "cut": cut, "run_date": day,
                 }
             )  # fmt: skip
     return found
@@ -92,18 +99,27 @@ def rows_of(num_users: int, later_items: int = 0) -> dict[tables.Table, list[dic
 
 def lake_with(spark: SparkSession, root: Path, num_users: int = NUM_USERS, later_items: int = 0) -> Lake:
     lake = Lake(str(root))
-    for table, rows in rows_of(num_users, later_items).items():
-        lake.write(spark, table, D, spark.createDataFrame(rows, table.schema), row_group_rows=25)
-    index = [(f"i{idx}", idx, AT, D) for idx in range(2, 2 + NUM_ITEMS + later_items)]
-    numbered = spark.createDataFrame(index, tables.ITEM_INDEX.schema)
-    lake.append(spark, tables.ITEM_INDEX, D, lambda known: numbered)
+    write_night(spark, lake, D, num_users, later_items)
     return lake
 
 
-def run(lake: Lake, work_dir: Path, *options: str) -> list[dict[str, Any]]:
+def write_night(spark: SparkSession, lake: Lake, day: dt.date, num_users: int, later_items: int) -> None:
+    for table, rows in rows_of(num_users, later_items, day).items():
+        lake.write(spark, table, day, spark.createDataFrame(rows, table.schema), row_group_rows=25)
+    index = [(f"i{idx}", idx, AT, D) for idx in range(2, 2 + NUM_ITEMS + later_items)]
+    numbered = spark.createDataFrame(index, tables.ITEM_INDEX.schema)
+    lake.append(
+        spark,
+        tables.ITEM_INDEX,
+        day,
+        lambda known: numbered.join(known, "item_id", how="left_anti").select(*numbered.columns),
+    )
+
+
+def run(lake: Lake, work_dir: Path, *options: str, day: dt.date = D) -> list[dict[str, Any]]:
     settings = config.load(options=[*OPTIONS, f"train.work_dir={work_dir}", *options])
-    job.run(None, lake, settings, D)
-    return sorted(lake.read_rows(tables.MODELS, D).to_pylist(), key=lambda row: row["role"])
+    job.run(None, lake, settings, day)
+    return sorted(lake.read_rows(tables.MODELS, day).to_pylist(), key=lambda row: row["role"])
 
 
 @pytest.fixture(scope="module")
