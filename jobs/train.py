@@ -1,4 +1,6 @@
-"""Train the twin that the gate judges and the model that is published; starts no Spark.
+"""Train the twin that the gate judges and the model that is published.
+
+Starts Spark only when train.num_workers asks for more than one.
 
 Reads   sequence_examples      the run date's windows: cut valid for the twin, cut night to publish
         item_features, feature_columns   of both cuts
@@ -18,20 +20,20 @@ import hashlib
 import logging
 import tempfile
 from pathlib import Path
-
-from pyspark.sql import SparkSession
+from typing import Any
 
 from recsys_spark import cli, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
-from recsys_spark.training import data
+from recsys_spark.training import data, workers
+from recsys_spark.training.worker import Plan
 
 log = logging.getLogger(__name__)
 
 
-def run(spark: SparkSession | None, lake: Lake, config: Config, run_date: dt.date) -> None:
-    """Train both models of the night, or say why not."""
+def run(spark: Any, lake: Lake, config: Config, run_date: dt.date) -> None:
+    """Train both models of the night, or say why not; `spark` is unused with one worker."""
     if not config.train.enabled or config.recommend.recommender == "popularity":
         log.info("not_trained run_date=%s reason=%s", run_date, "train.enabled or recommend.recommender")
         return
@@ -53,8 +55,6 @@ def run(spark: SparkSession | None, lake: Lake, config: Config, run_date: dt.dat
     if lacking := data.what_lacks(twin, published, valid, config.train.min_train_users):
         log.info("not_trained run_date=%s reason=%s", run_date, lacking)
         return
-    from recsys_spark.training import twins  # starts TensorFlow
-
     settings = data.Settings(
         history_length=config.features.history_length,
         num_types=len(config.features.event_types),
@@ -65,9 +65,14 @@ def run(spark: SparkSession | None, lake: Lake, config: Config, run_date: dt.dat
     earlier = None
     if config.train.warm_start:
         earlier = data.Earlier(lake.read_rows(tables.MODELS, until=run_date), run_date, lake.get_model)
-    index = lake.read_rows(tables.ITEM_INDEX)
-    place = _place(config, run_date)
-    rows = twins.train(twin, published, valid, index, settings, earlier, place, lake.put_model)
+    index, place = lake.read_rows(tables.ITEM_INDEX), _place(config, run_date)
+    plan = Plan(twin, published, valid, index, settings, earlier, place, lake.put_model)
+    if config.train.num_workers > 1:
+        rows = workers.train(spark, config.train.num_workers, plan)
+    else:
+        from recsys_spark.training import twins  # starts TensorFlow
+
+        rows = twins.train(*plan)
     lake.write_rows(tables.MODELS, run_date, [{**row, "run_date": run_date} for row in rows])
 
 

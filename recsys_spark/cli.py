@@ -137,7 +137,7 @@ def execute(
     status, message, lake = 0, None, None
     try:
         lake = Lake(config.lake.root)
-        run(spark() if _needs_spark(job) else None, lake, config, run_date)
+        run(spark() if _needs_spark(job, config) else None, lake, config, run_date)
     except Exception as error:
         known = as_known(error)
         if known is None:
@@ -156,8 +156,8 @@ def execute(
     return Outcome(job, status, round(seconds, 1), message)
 
 
-def _needs_spark(job: str) -> bool:
-    return job != "train"  # TensorFlow reads the lake's files by itself
+def _needs_spark(job: str, config: Config) -> bool:
+    return job != "train" or config.train.num_workers > 1  # one worker reads the lake's files by itself
 
 
 def _record(

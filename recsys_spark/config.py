@@ -105,7 +105,9 @@ class TrainSettings(Section):
     reorder_share: Share
     max_valid_users: Count
     seed: Annotated[int, Field(ge=0, lt=2**31)]
+    num_workers: Count
     num_threads: Count
+    mixed_precision: bool
     warm_start: bool
     checkpoint_steps: Annotated[int, Field(ge=0)]
     work_dir: str | None

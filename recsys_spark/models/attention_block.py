@@ -14,15 +14,28 @@ from recsys_spark.models.draws import stream
 
 
 class Block(keras.layers.Layer):  # type: ignore[misc]
-    """Attention over the events so far, then a small network on each event; both add to `x`."""
+    """Attention over the events so far, then a small network on each event; both add to `x`.
 
-    def __init__(self, embedding_dim: int, num_heads: int, rate: float, seed: int, name: str) -> None:
+    In mixed precision matrix products are of bfloat16, whose range is that of float32, so that no loss is
+    scaled; weights, norms, the softmax and `x` are float32.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_heads: int,
+        rate: float,
+        seed: int,
+        name: str,
+        mixed_precision: bool = False,
+    ) -> None:
         super().__init__(name=name)
         self.num_heads, self.rate, dim = num_heads, rate, embedding_dim
+        policy = "mixed_bfloat16" if mixed_precision else "float32"
 
         def dense(units: int, inputs: int, part: str, place: int) -> keras.layers.Dense:
             start = keras.initializers.GlorotUniform(seed + place)
-            layer = keras.layers.Dense(units, kernel_initializer=start, name=f"{name}.{part}")
+            layer = keras.layers.Dense(units, kernel_initializer=start, name=f"{name}.{part}", dtype=policy)
             layer.build((None, None, inputs))
             return layer
 
@@ -38,22 +51,21 @@ class Block(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, x: Any, is_event: Any, key: Any, *, place: int) -> Any:
         """[B, L, D] to [B, L, D]; `place` keeps the dropouts of blocks apart."""
-        x += dropout(
-            self.out(self._attend(self.attention_norm(x), is_event, key, place)), self.rate, key, place + 1
-        )
+        attended = self.out(self._attend(self.attention_norm(x), is_event, key, place))
+        x += dropout(tf.cast(attended, tf.float32), self.rate, key, place + 1)
         hidden = tf.nn.gelu(self.expand(self.network_norm(x)), approximate=True)  # [B, L, 4 D]
-        return x + dropout(self.contract(hidden), self.rate, key, place + 2)
+        return x + dropout(tf.cast(self.contract(hidden), tf.float32), self.rate, key, place + 2)
 
     def _attend(self, x: Any, is_event: Any, key: Any, place: int) -> Any:
         batch, length, dim = tf.shape(x)[0], tf.shape(x)[1], x.shape[2]
         size = dim // self.num_heads
         heads = tf.reshape(self.qkv(x), [batch, length, 3, self.num_heads, size])
         q, k, v = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))  # each [B, H, L, D / H]
-        scores = tf.matmul(q, k, transpose_b=True) / size**0.5  # [B, H, L, L]
+        scores = tf.cast(tf.matmul(q, k, transpose_b=True), tf.float32) / size**0.5  # [B, H, L, L]
         causal = tf.linalg.band_part(tf.ones([length, length], tf.bool), -1, 0)
         allowed = causal & is_event[:, None, None, :]
         share = tf.nn.softmax(tf.where(allowed, scores, -1e9))
-        share = dropout(share, self.rate, key, place)
+        share = tf.cast(dropout(share, self.rate, key, place), v.dtype)
         mixed = tf.transpose(tf.matmul(share, v), [0, 2, 1, 3])  # [B, L, H, D / H]
         return tf.reshape(mixed, [batch, length, dim])
 

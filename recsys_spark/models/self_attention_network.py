@@ -59,7 +59,12 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
     """
 
     def __init__(
-        self, settings: Settings, features: FloatArray, item_counts: npt.NDArray[np.int64], seed: int = 0
+        self,
+        settings: Settings,
+        features: FloatArray,
+        item_counts: npt.NDArray[np.int64],
+        seed: int = 0,
+        mixed_precision: bool = False,
     ) -> None:
         """Build the weights.
 
@@ -67,6 +72,7 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
             features: [V, F], constant.
             item_counts: [V], training events of each item; 0 for the numbers 0 and 1.
             seed: of the initial weights.
+            mixed_precision: the blocks compute in bfloat16; no weight and no score is of that type.
         """
         super().__init__(name="self_attention")
         s = self.settings = settings
@@ -89,7 +95,7 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
         self.gap_embedding = self.add_weight((GAP_BUCKETS, dim), small(5), name="gap_embedding")
         self.value_projection = self.add_weight((2, dim), small(6), name="value_projection")
         self.blocks = [
-            Block(dim, s.num_heads, s.dropout, seed=1000 * seed + 100 * (i + 1), name=f"block_{i}")
+            Block(dim, s.num_heads, s.dropout, 1000 * seed + 100 * (i + 1), f"block_{i}", mixed_precision)
             for i in range(s.num_blocks)
         ]
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")

@@ -17,6 +17,8 @@ from recsys_spark.tables import DataFile
 from recsys_spark.training.columns import ColumnType
 from recsys_spark.training.files import named, open_parquet
 
+Keep = Callable[[str, Path], None]  # stores a folder under a version
+
 DTYPES = {"items": "int32", "types": "int32", "values": "float32", "gaps": "int32", "weights": "float32"}
 
 
@@ -77,6 +79,7 @@ class Settings(NamedTuple):
     min_valid_users: int  # with fewer, every one of `epochs` is trained
     seed: int
     num_threads: int
+    mixed_precision: bool
     checkpoint_steps: int
 
 

@@ -16,9 +16,10 @@ from recsys_spark.errors import TrainingError
 from recsys_spark.models import draws
 from recsys_spark.models.self_attention_network import SelfAttention
 from recsys_spark.training import checkpoints, huge_pages
+from recsys_spark.training.cluster import ALONE, Cluster, check_same_start
 from recsys_spark.training.feed import Feed
 from recsys_spark.training.optimizers import Optimizer
-from recsys_spark.training.step import ALONE, Cluster, step_function
+from recsys_spark.training.step import step_function
 from recsys_spark.training.watch import Speed, Watch
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ def fit(
     step = step_function(network, optimizer, cluster, feed.columns)
     variables = [*(v.value for v in network.trainable_variables), *optimizer.variables]
     state, best = _resume(checkpoint, identity, variables, len(network.trainable_variables))
+    check_same_start(cluster, len(state.log), state.step)
 
     def save() -> None:
         if cluster.is_chief:

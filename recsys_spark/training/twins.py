@@ -6,8 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -18,11 +17,11 @@ import tensorflow as tf
 from recsys_spark.models import self_attention
 from recsys_spark.models import self_attention_network as nets
 from recsys_spark.training import index_hash, optimizers, stored, warm
-from recsys_spark.training.data import Data, Earlier, Place, Settings, ValidationData, columns, items_of
+from recsys_spark.training.cluster import ALONE, Cluster
+from recsys_spark.training.data import Data, Earlier, Keep, Place, Settings, ValidationData, columns, items_of
 from recsys_spark.training.feed import Feed
 from recsys_spark.training.fit import fit
 from recsys_spark.training.judge import judge_of
-from recsys_spark.training.step import ALONE, Cluster
 
 log = logging.getLogger(__name__)
 
@@ -35,17 +34,15 @@ def train(
     settings: Settings,
     earlier: Earlier | None,
     place: Place,
-    keep: Callable[[str, Path], None],
+    keep: Keep,
     cluster: Cluster = ALONE,
-    worker: int = 0,
-    num_workers: int = 1,
 ) -> list[dict[str, Any]]:
-    """Two rows of MODELS without their run_date; the chief has handed both model folders to `keep`.
+    """Two rows of MODELS without their run_date, of the chief, which has handed both model folders to `keep`.
 
     Args:
         item_index: rows of ITEM_INDEX, at least those numbered below V.
         earlier: the models to start from, twin from twin; None: random weights.
-        keep: stores a folder under a version.
+        cluster: the workers; each makes the same call.
 
     Raises:
         BadDataError: a table breaks its contract or cannot be read.
@@ -60,7 +57,9 @@ def train(
     for role, data in (("twin", twin), ("published", published)):
         began = time.monotonic()
         counts, features = items_of(data.items, data.feature_names)
-        network = nets.SelfAttention(_shapes(settings, len(counts)), features, counts, settings.seed)
+        network = nets.SelfAttention(
+            _shapes(settings, len(counts)), features, counts, settings.seed, settings.mixed_precision
+        )
         optimizer = optimizers.optimizer(
             settings.optimizer, settings.learning_rate, network.trainable_variables
         )
@@ -69,13 +68,13 @@ def train(
             warm.apply(start, network, optimizer, settings, data.feature_names)
         feed = Feed(
             data.sequences, columns(settings, 1, mask=True), settings.batch_size, settings.seed,
-            settings.window_row_groups, settings.num_threads, worker, num_workers,
+            settings.window_row_groups, settings.num_threads, cluster.worker, cluster.num_workers,
         )  # fmt: skip
         facts = {
             "settings": settings._asdict(),
             "libraries": stored.libraries(),
             "num_threads": threads,
-            "num_workers": num_workers,
+            "num_workers": cluster.num_workers,
             "num_items": len(counts),
             "item_index_hash": index_hash.prefix_hash(ids, len(counts)),
             "feature_names": list(data.feature_names),

@@ -59,7 +59,8 @@ class Watch:
         size = self._feed.batch_size
         self._bar = tqdm(
             desc=f"epoch {epoch}", total=self._feed.rows_per_epoch, initial=first_step * size, unit=" rows",
-            unit_scale=True, leave=False, mininterval=0.5, disable=not sys.stderr.isatty(),
+            unit_scale=True, leave=False, mininterval=0.5,
+            disable=self._feed.worker > 0 or not sys.stderr.isatty(),
         )  # fmt: skip
         asked = time.perf_counter()
         for step, batch in enumerate(self._feed.batches(epoch, first_step), first_step):

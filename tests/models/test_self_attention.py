@@ -176,3 +176,42 @@ def test_histories_of_another_length_give_the_same_vectors(tmp_path: Path) -> No
     shorter = {name: values[:, -4:] for name, values in own.items()}
     np.testing.assert_array_equal(encode(longer), encode(own))
     np.testing.assert_array_equal(encode(shorter), encode(own))
+
+
+def test_mixed_precision_starts_near_the_same_loss_and_learns() -> None:
+    windows = batch(walks(64))
+    exact = network()
+    mixed = SelfAttention(SETTINGS, FEATURES, COUNTS, 1, mixed_precision=True)
+    start, expected = (float(losses / weights) for losses, weights in map(loss_of(windows), (mixed, exact)))
+    assert start != expected
+    assert start == pytest.approx(expected, abs=0.02)
+    train(mixed, windows, 100)
+    train(exact, windows, 100)
+    end, expected = (float(losses / weights) for losses, weights in map(loss_of(windows), (mixed, exact)))
+    assert end < start - 1
+    assert end == pytest.approx(expected, abs=0.1)
+
+
+def test_mixed_precision_keeps_weights_losses_and_vectors_in_float32() -> None:
+    mixed = SelfAttention(SETTINGS, FEATURES, COUNTS, 1, mixed_precision=True)
+    losses, _ = mixed.loss_sums(batch(walks(4)), draws.key(1, 0, 0))
+    assert losses.dtype == mixed.item_table().dtype == tf.float32
+    assert user_vectors(mixed, [[5, 6]]).dtype == np.float32
+    assert {variable.dtype for variable in mixed.trainable_variables} == {"float32"}
+    assert mixed.blocks[0].qkv.compute_dtype == "bfloat16"
+
+
+@pytest.mark.skipif(not tf.config.list_physical_devices("GPU"), reason="TensorFlow sees no GPU")
+@pytest.mark.parametrize("mixed_precision", [False, True])
+def test_a_gpu_computes_the_loss_of_the_cpu(mixed_precision: bool) -> None:
+    windows, sums = batch(walks(64)), []
+    for device in ("GPU:0", "CPU:0"):
+        with tf.device(device):
+            net = SelfAttention(SETTINGS, FEATURES, COUNTS, 1, mixed_precision)
+            train(net, windows, 20)
+            sums.append(float(net.loss_sums(windows)[0]))
+    assert sums[0] == pytest.approx(sums[1], rel=0.02)
+
+
+def loss_of(windows: dict[str, np.ndarray]) -> Any:
+    return lambda net: net.loss_sums(windows)
