@@ -59,13 +59,9 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        features: FloatArray,
-        item_counts: npt.NDArray[np.int64],
-        seed: int = 0,
+        self, settings: Settings, features: FloatArray, item_counts: npt.NDArray[np.int64], seed: int = 0,
         mixed_precision: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Build the weights.
 
         Args:
@@ -76,7 +72,7 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
         """
         super().__init__(name="self_attention")
         s = self.settings = settings
-        dim = s.embedding_dim
+        dim, lengths = s.embedding_dim, (s.history_length, s.embedding_dim)
         self.constants: dict[str, npt.NDArray[Any]] = {"features": features, "item_counts": item_counts}
         self.features = tf.constant(features, tf.float32)  # [V, F]
         self.sampled_softmax = negatives.softmax(s.negatives, s.num_negatives, item_counts)
@@ -88,9 +84,7 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
         self.item_embedding = self.add_weight((s.num_items, dim), small(1), name="item_embedding")
         self.item_bias = self.add_weight((s.num_items,), "zeros", name="item_bias")
         self.feature_projection = self.add_weight((features.shape[1], dim), small(2), name=FEATURE_PROJECTION)
-        self.position_embedding = self.add_weight(
-            (s.history_length, dim), small(3), name="position_embedding"
-        )
+        self.position_embedding = self.add_weight(lengths, small(3), name="position_embedding")
         self.type_embedding = self.add_weight((s.num_types + 1, dim), small(4), name="type_embedding")
         self.gap_embedding = self.add_weight((GAP_BUCKETS, dim), small(5), name="gap_embedding")
         self.value_projection = self.add_weight((2, dim), small(6), name="value_projection")
