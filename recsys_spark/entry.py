@@ -121,8 +121,9 @@ def metrics(
     chosen = cli.load_or_exit(config or (), set or ())
     names = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "coverage", "diversity", "novelty")
     try:
-        found = Lake(chosen.lake.root).read_rows(tables.METRICS)
-        rows = report.last_metrics(found, nights, names, chosen.publish.k)
+        lake = Lake(chosen.lake.root)
+        rows = report.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
+        trainings = report.last_trainings(lake.read_rows(tables.MODELS), nights)
     except RecsysError as error:
         cli.fail(error)
     for row in rows:
@@ -132,6 +133,7 @@ def metrics(
         for name in names:
             row.pop(f"{name}_ci", None)
     _print(f"Metrics at {chosen.publish.k}, last {nights} nights", rows)
+    _print(f"Training of the judged model, last {nights} trainings", trainings)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 
 import pyarrow as pa
@@ -85,6 +86,32 @@ def last_metrics(
         figures[f"{row['metric']}_ci"] = (row["ci_low"], row["ci_high"])
         figures["about"] = about
     return [rows[key] for key in sorted(rows, key=lambda key: (-key[0].toordinal(), key[1], key[2]))]
+
+
+def last_trainings(models: pa.Table, num_nights: int) -> list[dict[str, Any]]:
+    """One row a twin, the newest night first: where it started, and what that saved.
+
+    `steps` are those to the NDCG of the last cold start: its own, and with a warm start tonight's.
+    """
+    rows = [row for row in models.to_pylist() if row["role"] == "twin"]
+    found = []
+    for row in sorted(rows, key=lambda row: row["run_date"], reverse=True)[:num_nights]:
+        manifest = json.loads(row["manifest"])
+        cold, warm = manifest.get("cold_start"), manifest.get("warm_start")
+        steps = f"cold {cold['steps']}" if cold else None
+        if cold and warm:
+            steps = f"{steps}, warm {'not reached' if warm.get('steps') is None else warm['steps']}"
+        ndcgs = [entry["ndcg"] for entry in manifest["log"] if "ndcg" in entry]
+        found.append(
+            {
+                "run_date": row["run_date"],
+                "start": f"model of {warm['from_run_date']}" if warm else "random weights",
+                "epochs": manifest["epochs"],
+                "validation ndcg": max(ndcgs, default=None),
+                "steps": steps,
+            }
+        )
+    return found
 
 
 def _by(table: pa.Table, key: str, value: str) -> dict[Any, Any]:

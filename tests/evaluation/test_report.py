@@ -1,4 +1,5 @@
 import datetime as dt
+import json
 
 import pyarrow as pa
 import pytest
@@ -79,3 +80,22 @@ def test_metrics_of_the_last_nights_newest_first():
         (2, 0.2, None, "9 users: too few users to judge"),
     ]
     assert "mrr" not in got[0]
+
+
+def test_trainings_tell_what_a_warm_start_saved() -> None:
+    def row(day: int, **manifest: object) -> dict[str, object]:
+        told = {"epochs": 2, "log": [{"epoch": 1, "loss": 1.0, "ndcg": 0.3}], **manifest}
+        return {"role": "twin", "run_date": dt.date(2024, 3, day), "manifest": json.dumps(told)}
+
+    cold = {"ndcg": 0.3, "steps": 40}
+    warm = {"from_run_date": "2024-03-01", "steps": 12}
+    models = [
+        row(1, cold_start=cold),
+        row(2, cold_start=cold, warm_start=warm),
+        {**row(3), "role": "published"},
+    ]
+    found = report.last_trainings(pa.Table.from_pylist(models), 5)
+    assert [(r["run_date"].day, r["start"], r["steps"]) for r in found] == [
+        (2, "model of 2024-03-01", "cold 40, warm 12"),
+        (1, "random weights", "cold 40"),
+    ]

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from recsys_spark.errors import TrainingError
+from recsys_spark.models import draws, losses, targets
 from recsys_spark.models import self_attention_network as nets
 from recsys_spark.tables import DataFile
 from recsys_spark.training.columns import ColumnType
@@ -72,7 +73,24 @@ def feed(path: Path, worker: int, kill_at: int | None = None) -> Feed:
     return KillingFeed([file], COLUMNS, 8, SEED, worker=worker, num_workers=2, kill_at=kill_at)
 
 
+class Pointwise(nets.SelfAttention):  # type: ignore[misc]
+    """The network with a loss of single scores: each target, and one drawn item for each."""
+
+    def loss_sums(self, batch: Any, key: Any = None, gather: Any = None) -> tuple[Any, Any]:
+        before = {name: batch[name][:, :-1] for name in nets.INPUTS}
+        found = targets.select(batch, tf.ones_like(before["items"], tf.bool))
+        states = self.states(self.item_rows(before["items"]), before, key)
+        users = tf.gather(tf.reshape(states, [-1, 8]), found.places)
+        drawn, _ = draws.uniform(draws.trained(COUNTS), tf.size(found.items), key)
+        vectors = self._vectors(tf.concat([found.items, drawn], 0))
+        scores = tf.reduce_sum(tf.tile(users, [2, 1]) * vectors[:, :-1], axis=1) + vectors[:, -1]
+        labels = tf.concat([tf.ones_like(found.weights), tf.zeros_like(found.weights)], 0)
+        return losses.pointwise_logistic(scores, labels, tf.tile(found.weights, [2]))
+
+
 def network(negatives: str, num_negatives: int) -> nets.SelfAttention:
+    if negatives == "pointwise":
+        return Pointwise(nets.Settings(V, W - 1, 1, 8, 1, 2, 0.0, 0), FEATURES, COUNTS, SEED)
     settings = nets.Settings(V, W - 1, 1, 8, 1, 2, 0.0, num_negatives, negatives)
     return nets.SelfAttention(settings, FEATURES, COUNTS, SEED)
 

@@ -23,7 +23,7 @@ from recsys_spark.models import self_attention_network as nets
 
 pytestmark = pytest.mark.slow
 
-LOSSES = {"sampled": ("uniform", 9), "in_batch": ("in_batch", 0)}
+LOSSES = {"pointwise": ("pointwise", 0), "sampled": ("uniform", 9), "in_batch": ("in_batch", 0)}
 CASES = [(loss, optimizer) for loss in LOSSES for optimizer in ("sgd", "adagrad")]
 Weights = dict[str, np.ndarray]
 

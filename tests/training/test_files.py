@@ -159,7 +159,7 @@ def test_training_users_are_counted_on_what_only_fsspec_knows() -> None:
     uri = "memory://lake/windows.parquet"
     with fsspec.open(uri, "wb") as file:
         pq.write_table(pa.table({"window": [1, 0, 0]}), file)
-    data = Data([DataFile(uri, (3,))], pa.table({}), dt.datetime(2024, 3, 1))
+    data = Data([DataFile(uri, (3,))], pa.table({}), [], dt.datetime(2024, 3, 1))
     valid = ValidationData(pa.table({}), [], [])
     assert what_lacks(data, data, valid, 3) == "twin_users=2 min_train_users=3"
     gone = data._replace(sequences=[DataFile("memory://lake/gone.parquet", (3,))])
