@@ -30,7 +30,7 @@ class Shares(NamedTuple):
     log_share: Any
 
 
-def key(seed: int, epoch: int, step: int, worker: int = 0) -> Any:
+def key(seed: int, epoch: int, step: int, worker: int = 0) -> npt.NDArray[np.int64]:
     """[2] int64 that keys every draw of one step: another for other arguments.
 
     Raises:
@@ -45,7 +45,7 @@ def key(seed: int, epoch: int, step: int, worker: int = 0) -> Any:
     for name, (value, limit) in limits.items():
         if not 0 <= value < limit:
             raise ValueError(f"draws: {name}: expected 0 to below {limit}, got {value}")
-    return tf.constant([(worker * 2**31 + seed) * 4096, epoch * 2**32 + step], tf.int64)
+    return np.array([(worker * 2**31 + seed) * 4096, epoch * 2**32 + step], np.int64)
 
 
 def stream(key: Any, place: int) -> Any:

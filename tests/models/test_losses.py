@@ -12,9 +12,10 @@ import tensorflow as tf
 from recsys_spark.models import draws, losses
 
 B, N, V = 5, 7, 50
-ONES, ZEROS = tf.ones([B]), tf.zeros([B])
-NO_HIT = tf.zeros([B, N], tf.bool)
-UNIFORM = tf.fill([N], float(np.log(N / V)))  # ln(N q)
+# Not TensorFlow's: importing a test must not start it, since its threads can be capped only before.
+ONES, ZEROS = np.ones(B, np.float32), np.zeros(B, np.float32)
+NO_HIT = np.zeros((B, N), bool)
+UNIFORM = np.full(N, np.log(N / V), np.float32)  # ln(N q)
 
 
 def mean(sums: losses.Sums) -> float:
