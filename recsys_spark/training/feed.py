@@ -95,8 +95,10 @@ class Feed:
             (max(f.row_group_rows, default=0) for f in self.files), default=0
         )
         rows = tf.data.Dataset.from_generator(cut, output_signature=signature)
+        options = tf.data.Options()
+        options.autotune.enabled = False  # nothing to tune, and its pauses double an epoch's seconds
         try:
-            yield from rows.prefetch(2 + ahead // self.batch_size)
+            yield from rows.prefetch(2 + ahead // self.batch_size).with_options(options)
         except tf.errors.OpError:
             if faults:
                 raise faults[0] from None
