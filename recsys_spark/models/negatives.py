@@ -2,8 +2,7 @@
 
 An item that stands in the user's window is a known positive and never a negative for that window.
 
-Shapes: B windows of W events, M targets, N negatives, G targets of
-all workers, V items, D the size of their vectors.
+Shapes: B windows of W events, M targets, N negatives, G targets of all workers, V items, D their vectors' size.
 """
 
 from __future__ import annotations
@@ -24,8 +23,6 @@ POWER = 0.75  # negatives by popularity come by events^0.75, as in word2vec
 
 Gather = Callable[[Any, Any], tuple[Any, Any, Any]]
 Vectors = Callable[[Any], Any]
-
-
 Softmax = Callable[[Any, Vectors, Targets, Any, Gather], losses.Sums]
 
 

@@ -110,10 +110,8 @@ def fit(
                 sums = step(batch, key).numpy()
                 if not np.isfinite(sums).all():
                     raise _not_finite(epoch, number, float(sums[0]))
-                state.step, state.sums = (
-                    number + 1,
-                    [a + float(b) for a, b in zip(state.sums, sums, strict=True)],
-                )
+                state.step = number + 1
+                state.sums = [a + float(b) for a, b in zip(state.sums, sums, strict=True)]
                 watch.stepped(state.sums)
                 if checkpoint_steps and state.step % checkpoint_steps == 0 and state.step < feed.num_steps:
                     save()
@@ -134,8 +132,9 @@ def fit(
             log.info(
                 "epoch_done %s rows=%d seconds=%.1f", facts, feed.rows_per_epoch, time.monotonic() - began
             )
-    for variable, value in zip(network.trainable_variables, best, strict=False):
-        variable.assign(value)
+    if best:  # else no epoch was judged, and the last weights stay
+        for variable, value in zip(network.trainable_variables, best, strict=True):
+            variable.assign(value)
     if cluster.is_chief:
         checkpoint.unlink(missing_ok=True)
     done = _best(state.log) if judge else len(state.log)
