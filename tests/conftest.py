@@ -20,14 +20,13 @@ def spark() -> Iterator[SparkSession]:
         .appName("tests")
         .config("spark.ui.enabled", "false")  # no port, no thread pool for pages nobody opens
         .config("spark.ui.showConsoleProgress", "false")
-        .config(
-            "spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1"
-        )  # short jobs: compile fast, not well
+        # short jobs: compile fast, not well; and a JVM that dies says why where pytest shows it
+        .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+ErrorFileToStderr")
         .config("spark.sql.shuffle.partitions", "3")  # tiny frames; 3 so that partitioning faults show
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.ansi.enabled", "true")
         .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
-        .config("spark.driver.memory", "1g")
+        .config("spark.driver.memory", "2g")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .getOrCreate()

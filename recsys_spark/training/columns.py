@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from recsys_spark.compiled import compiled
 from recsys_spark.errors import BadDataError
 
 Array = npt.NDArray[Any]
-
-_ALIGNMENT = 64  # bytes; TensorFlow copies what lies elsewhere
 
 
 class ColumnType(NamedTuple):
@@ -60,22 +59,18 @@ def to_numpy(table: pa.Table, name: str, kind: ColumnType, where: str) -> Array:
     return np.asarray(values.to_numpy(zero_copy_only=True)).reshape(-1, kind.length)
 
 
-def empty(num_rows: int, kind: ColumnType) -> Array:
-    """`[num_rows]` or `[num_rows, length]`, not filled, at an address where TensorFlow needs no copy of it."""
-    dtype = np.dtype(kind.dtype)
-    size = num_rows * max(kind.length, 1) * dtype.itemsize
-    memory = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(num_rows, *kind.row_shape)
-
-
 def put(target: Array, places: npt.NDArray[np.int64], rows: Array) -> None:
-    """`target[places] = rows`; each row of a list column is moved as one block of bytes, not element by element."""
-    if rows.ndim == 1:
-        target[places] = rows
-    else:
-        block = np.dtype((np.void, rows.shape[1] * rows.itemsize))
-        target.view(block)[places, 0] = rows.view(block)[:, 0]
+    """`target[places] = rows`, for numbers and for rows of numbers, while other threads run."""
+    width = rows.shape[1] if rows.ndim > 1 else 1
+    _put(target.reshape(-1, width), places, rows.reshape(-1, width))
+
+
+@compiled
+def _put(target: Array, places: npt.NDArray[np.int64], rows: Array) -> None:
+    for row in range(len(places)):
+        place = places[row]
+        for column in range(rows.shape[1]):
+            target[place, column] = rows[row, column]
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

@@ -3,7 +3,7 @@
 A batch is a function of (files, seed, epoch, step) and, with several workers, of the worker. The order
 of the row groups stands in `training.order`; they are read through petastorm, a window of them at a
 time, whose rows go straight to their places in one permutation keyed by (seed, epoch, window). What does
-not fill a batch comes first in the next one. The batches are the same for any number of threads.
+not fill a batch comes first in the next block. The batches are the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import numpy as np
 from recsys_spark.errors import RecsysError, TrainingError
 from recsys_spark.tables import DataFile
 from recsys_spark.training import order
-from recsys_spark.training.columns import Array, ColumnType, empty, put
+from recsys_spark.training.buffers import Buffers
+from recsys_spark.training.columns import Array, ColumnType, put
 from recsys_spark.training.order import Part
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class Feed:
     Attributes:
         files: the committed files; their order is made independent of how they were listed.
         columns: by name, what each must hold.
-        window_row_groups: row groups whose rows are mixed with each other; twice as many are in memory.
+        window_row_groups: row groups whose rows are mixed with each other; up to four times as many are in
+            memory: three windows, and what the threads have read ahead.
         num_threads: row groups read at a time; changes no batch.
         worker, num_workers: which share of each epoch this process takes.
     """
@@ -50,6 +52,7 @@ class Feed:
     worker: int = 0
     num_workers: int = 1
     _footers: dict[str, Any] = field(default_factory=dict)
+    _buffers: Buffers = field(default_factory=Buffers)
 
     @property
     def num_rows(self) -> int:
@@ -80,9 +83,9 @@ class Feed:
 
         faults: list[RecsysError] = []  # tf.data would wrap them in an error of its own
 
-        def cut() -> Iterator[Rows]:
+        def blocks() -> Iterator[Rows]:
             try:
-                yield from self._cut(epoch, first_step, drop_remainder)
+                yield from self.blocks(epoch, first_step)
             except RecsysError as error:
                 faults.append(error)
                 raise
@@ -90,42 +93,59 @@ class Feed:
         signature = {
             name: tf.TensorSpec((None, *kind.row_shape), kind.dtype) for name, kind in self.columns.items()
         }
-        # A window ahead: its rows are read while those of the one before are learnt.
-        ahead = self.window_row_groups * max(
-            (max(f.row_group_rows, default=0) for f in self.files), default=0
-        )
-        rows = tf.data.Dataset.from_generator(cut, output_signature=signature)
+        # A block ahead: its rows are read while those of the one before are learnt.
+        rows = tf.data.Dataset.from_generator(blocks, output_signature=signature).prefetch(1)
         options = tf.data.Options()
         options.autotune.enabled = False  # nothing to tune, and its pauses double an epoch's seconds
         try:
-            yield from rows.prefetch(2 + ahead // self.batch_size).with_options(options)
+            yield from rows.rebatch(self.batch_size, drop_remainder).with_options(options)
         except tf.errors.OpError:
             if faults:
                 raise faults[0] from None
             raise
 
-    def windows(self, epoch: int, first_window: int = 0) -> Iterator[Rows]:
-        """The rows of each window, mixed, in memory that TensorFlow takes over without a copy.
+    def blocks(self, epoch: int, first_step: int = 0) -> Iterator[Rows]:
+        """The epoch's rows in their order, a window at a time; each block but the last holds whole batches.
+
+        What a window leaves over comes first in the next block. TensorFlow takes a block over, and cuts it
+        into batches, without a copy.
 
         Raises:
             BadDataError, TrainingError: as `batches`.
         """
         groups = self._row_groups()
-        windows = self._windows(groups, epoch)[first_window:]
-        reading = self._read([groups[part.group] for window in windows for part in window])
+        windows = self._windows(groups, epoch)
+        sizes = [order.num_rows(window) for window in windows]
+        ends = [int(end) for end in np.cumsum(sizes)]
+        first_row = first_step * self.batch_size
+        first_window = int(np.searchsorted(ends, first_row, side="right"))
+        reading = self._read([groups[part.group] for window in windows[first_window:] for part in window])
+        left: Rows = {}
         try:
-            for number, window in enumerate(windows, first_window):
-                places = order.places(order.num_rows(window), self.seed, epoch, self.worker, number)
-                rows = {name: empty(len(places), kind) for name, kind in self.columns.items()}
+            for number in range(first_window, len(windows)):
+                begin = ends[number] - sizes[number]
+                started = begin % self.batch_size  # rows of the batch under way that the windows before have
+                rows = self._buffers.rows(started + sizes[number], self.columns)
+                for name, array in left.items():
+                    rows[name][:started] = array
+                places = started + order.places(sizes[number], self.seed, epoch, self.worker, number)
                 done = 0
-                for part, arrays in zip(window, reading, strict=False):
+                for part, arrays in zip(windows[number], reading, strict=False):
                     num = part.stop - part.start
                     for name, array in arrays.items():
                         put(rows[name], places[done : done + num], array[part.start : part.stop])
                     done += num
-                if done != len(places):
-                    raise TrainingError(f"epoch {epoch}: window {number} has {len(places)} rows, {done} came")
-                yield rows
+                if done != sizes[number]:
+                    raise TrainingError(
+                        f"epoch {epoch}: window {number} has {sizes[number]} rows, {done} came"
+                    )
+                stop = started + sizes[number]
+                if number + 1 < len(windows):
+                    stop -= stop % self.batch_size
+                skipped = max(first_row - (begin - started), 0)
+                if skipped < stop:
+                    yield {name: array[skipped:stop] for name, array in rows.items()}
+                left = {name: array[stop:] for name, array in rows.items()}
         finally:
             reading.close()
 
@@ -136,31 +156,6 @@ class Feed:
             for name in sorted(part):
                 digest.update(np.ascontiguousarray(part[name]).tobytes())
         return digest.hexdigest()
-
-    def _cut(self, epoch: int, first_step: int, drop_remainder: bool) -> Iterator[Rows]:
-        """The windows as batches; a batch that spans two of them is the only one that is copied."""
-        sizes = [order.num_rows(window) for window in self._windows(self._row_groups(), epoch)]
-        ends = np.cumsum(sizes)
-        first_row = first_step * self.batch_size
-        first_window = int(np.searchsorted(ends, first_row, side="right"))
-        start = first_row - int(ends[first_window - 1] if first_window else 0)
-        left: Rows = {}
-        for rows in self.windows(epoch, first_window):
-            num = len(next(iter(rows.values())))
-            if left:
-                missing = self.batch_size - len(next(iter(left.values())))
-                left = {name: np.concatenate([left[name], rows[name][:missing]]) for name in rows}
-                start = missing
-                if num < missing:
-                    continue
-                yield left
-            stop = start + (num - start) // self.batch_size * self.batch_size
-            for at in range(start, stop, self.batch_size):
-                yield {name: array[at : at + self.batch_size] for name, array in rows.items()}
-            left = {name: array[stop:] for name, array in rows.items()} if stop < num else {}
-            start = 0
-        if left and not drop_remainder:
-            yield left
 
     def _row_groups(self) -> list[RowGroup]:
         from recsys_spark.training.petastorm_adapter import RowGroup

@@ -131,7 +131,7 @@ def fed_and_cached(feed: Feed) -> dict[str, float]:
 
 def label_variance(feed: Feed) -> float:
     """Variance of the batches' label means, over what a full shuffle gives on average."""
-    labels = np.concatenate([window["label"] for window in feed.windows(0)])
+    labels = np.concatenate([block["label"] for block in feed.blocks(0)])
     num = len(labels) // BATCH
     means = labels[: num * BATCH].reshape(num, BATCH).mean(axis=1, dtype=np.float64)
     return round(float(means.var() / (labels.var() / BATCH * (1 - BATCH / len(labels)))), 3)

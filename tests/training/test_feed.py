@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,14 +48,14 @@ def feed(files: list[DataFile], seed: int = 1, num_threads: int = 2, window: int
 
 
 def users(feed: Feed, epoch: int) -> list[int]:
-    return [int(user) for window in feed.windows(epoch) for user in window["user_idx"]]
+    return [int(user) for block in feed.blocks(epoch) for user in block["user_idx"]]
 
 
 def test_every_row_comes_once_and_whole(files: list[DataFile]) -> None:
-    windows = list(feed(files).windows(0))
-    got = np.concatenate([window["user_idx"] for window in windows])
+    blocks = list(feed(files).blocks(0))
+    got = np.concatenate([block["user_idx"] for block in blocks])
     assert sorted(got.tolist()) == list(range(ROWS))
-    np.testing.assert_array_equal(np.concatenate([w["items"] for w in windows]), got[:, None] + [0, 1, 2])
+    np.testing.assert_array_equal(np.concatenate([b["items"] for b in blocks]), got[:, None] + [0, 1, 2])
 
 
 def test_many_readings_lose_nothing(files: list[DataFile]) -> None:
@@ -130,8 +132,8 @@ def test_batches_are_as_mixed_as_after_a_full_shuffle(tmp_path: Path, kind: str,
 
 
 def test_rows_of_a_window_are_mixed(files: list[DataFile]) -> None:
-    [window] = feed(files, window=100).windows(0)
-    neighbours = np.abs(np.diff(window["user_idx"])) == 1
+    [block] = feed(files, window=100).blocks(0)
+    neighbours = np.abs(np.diff(block["user_idx"])) == 1
     assert neighbours.mean() < 0.1
 
 
@@ -141,9 +143,27 @@ def test_batches_are_full_but_the_last(files: list[DataFile]) -> None:
     assert sum(1 for _ in feed(files).batches(0, drop_remainder=True)) == 14
 
 
-def test_batches_carry_the_windows_rows_in_order(files: list[DataFile]) -> None:
+def test_blocks_hold_whole_batches_and_batches_carry_their_rows_in_order(files: list[DataFile]) -> None:
+    *whole, last = [len(block["user_idx"]) for block in feed(files).blocks(2)]
+    assert len(whole) > 3 and {size % 16 for size in whole} == {0}
+    assert last % 16 == ROWS % 16
     got = np.concatenate([batch["user_idx"].numpy() for batch in feed(files).batches(2)])
     assert got.tolist() == users(feed(files), 2)
+
+
+def test_a_batch_that_is_kept_never_changes(files: list[DataFile]) -> None:
+    """Memory is used again: only when nobody holds rows of it."""
+    one = feed(files, window=1)
+    kept = [batch for epoch in range(3) for batch in one.batches(epoch)]
+    copies = [
+        {name: tensor.numpy().copy() for name, tensor in batch.items()}
+        for epoch in range(3)
+        for batch in feed(files, window=1).batches(epoch)
+    ]
+    for _ in range(3):
+        list(one.batches(9))
+    for batch, copy in zip(kept, copies, strict=True):
+        np.testing.assert_array_equal(batch["items"].numpy(), copy["items"])
 
 
 def test_a_table_without_rows_has_no_batches(tmp_path: Path) -> None:
@@ -153,11 +173,25 @@ def test_a_table_without_rows_has_no_batches(tmp_path: Path) -> None:
 
 
 def test_threads_end_when_the_reader_stops_early(files: list[DataFile]) -> None:
-    before = threading.active_count()
-    windows = feed(files).windows(0)
-    next(windows)
-    windows.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
+    before = set(threading.enumerate())
+    blocks = feed(files).blocks(0)
+    next(blocks)
+    assert set(threading.enumerate()) - before
+    blocks.close()  # type: ignore[attr-defined]
+    assert not set(threading.enumerate()) - before
+
+
+def test_threads_end_when_training_stops_early(files: list[DataFile]) -> None:
+    batches = feed(files).batches(0)
+    next(batches)
+    batches.close()  # type: ignore[attr-defined]
+    del batches
+    gc.collect()  # TensorFlow's iterator goes with its last reference
+    reading = {thread for thread in threading.enumerate() if "petastorm" in type(thread).__module__}
+    deadline = time.monotonic() + 10
+    while any(thread.is_alive() for thread in reading) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(thread.is_alive() for thread in reading)
 
 
 def test_a_fault_comes_through_tensorflow_as_one_clear_line(tmp_path: Path) -> None:
