@@ -13,11 +13,20 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def compiled(function: Function) -> Function:
     """Compile at the first call, and let other threads run meanwhile: the function does not hold the GIL.
 
-    The machine code is kept in `__pycache__` or, where that cannot be written, in the user's cache folder;
-    where neither can, each process compiles for itself.
+    Floating-point operations keep their order. The machine code is kept in `__pycache__` or, where that
+    cannot be written, in the user's cache folder; where neither can, each process compiles for itself.
     """
+    return _compiled(function)
+
+
+def compiled_for_numbers(function: Function) -> Function:
+    """As `compiled`, for functions that meet no NaN and do not tell -0 from 0: maxima then take whole registers."""
+    return _compiled(function, fastmath={"nnan", "nsz"})
+
+
+def _compiled(function: Function, **options: Any) -> Function:
     try:
-        made: Function = numba.njit(nogil=True, cache=True)(function)
+        made: Function = numba.njit(nogil=True, cache=True, **options)(function)
     except RuntimeError:  # no folder to keep it in
-        made = numba.njit(nogil=True)(function)
+        made = numba.njit(nogil=True, **options)(function)
     return made

@@ -1,8 +1,9 @@
 """Exact top-N by inner product: float32 finds who may be in the list, float64 decides.
 
-The score of an item is the inner product of its vector and the user's, summed in float64. The
-float32 matrix product only discards items whose score cannot reach the list whatever its rounding
-did, so the result depends on neither block size nor BLAS.
+The score of an item is the inner product of its vector and the user's, summed in float64 in one fixed
+order. The float32 matrix product only discards items whose score cannot reach the list whatever its
+rounding did, so the result depends on neither block size nor BLAS. Items are taken a block at a time:
+memory grows with neither the catalogue nor the longest history.
 """
 
 from __future__ import annotations
@@ -13,29 +14,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_spark.ranking import survivors
+
 Floats = NDArray[Any]
 Ints = NDArray[Any]
 
-_RESCORED_AT_ONCE = 1 << 16  # survivors gathered in float64 at a time: bounds memory when thousands tie
+BLOCK_ITEMS = 8192  # columns of the matrix product at a time
+BLOCK_USERS = 256  # its rows: 8 MiB of scores
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The items that may be listed, packed for the matrix product.
+    """The items that may be listed.
 
     Attributes:
-        item_idx: int64 [C], ascending.
-        vectors: [C, D] as given; what the float64 score is made of.
-        vectors32: float32 [C, D].
-        max_norm: largest Euclidean norm of a vector.
-        position: int64 [V], place of an item in `item_idx`; -1 when it may not be listed.
+        vectors: [V, D] by item_idx, as given (perhaps a memory map): what the float64 score is made of.
+        vectors32: float32 [V, D], the same memory when they are float32 already.
+        offsets: float32 [V], 0 where an item may be listed, -inf where not.
+        max_norm: largest Euclidean norm of a vector that may be listed.
     """
 
-    item_idx: Ints
     vectors: Floats
     vectors32: NDArray[np.float32]
+    offsets: NDArray[np.float32]
     max_norm: float
-    position: Ints
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,24 @@ class Lists:
 
 
 def candidates(item_vectors: Floats, is_allowed: NDArray[np.bool_]) -> Candidates:
-    """Keep the rows of `item_vectors` [V, D] where `is_allowed` [V].
+    """The rows of `item_vectors` [V, D] where `is_allowed` [V]; float32 vectors are not copied.
 
     Raises:
-        ValueError: a kept vector holds a NaN or an infinity.
+        ValueError: an allowed vector holds a NaN or an infinity.
     """
-    item_idx = np.flatnonzero(is_allowed)
-    vectors = np.ascontiguousarray(item_vectors[item_idx])
-    if not np.isfinite(vectors).all():
-        raise ValueError(f"vector of item_idx {item_idx[~np.isfinite(vectors).all(axis=1)][0]} is not finite")
-    position = np.full(len(is_allowed), -1, dtype=np.int64)
-    position[item_idx] = np.arange(len(item_idx))
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    return Candidates(
-        item_idx, vectors, vectors.astype(np.float32, copy=False), float(norms.max(initial=0.0)), position
-    )
+    largest = 0.0
+    for start in range(0, len(item_vectors), BLOCK_ITEMS):
+        part = slice(start, start + BLOCK_ITEMS)
+        norms = np.linalg.norm(
+            np.where(is_allowed[part, None], item_vectors[part], 0).astype(np.float64), axis=1
+        )
+        if not np.isfinite(norms).all():
+            raise ValueError(
+                f"vector of item_idx {start + np.flatnonzero(~np.isfinite(norms))[0]} is not finite"
+            )
+        largest = max(largest, float(norms.max(initial=0.0)))
+    offsets = np.where(is_allowed, np.float32(0), np.float32(-np.inf)).astype(np.float32)
+    return Candidates(item_vectors, item_vectors.astype(np.float32, copy=False), offsets, largest)
 
 
 def top_n(
@@ -71,39 +76,59 @@ def top_n(
     """The `num_items` best candidates of each user, by score descending, ties by item_idx ascending.
 
     Args:
-        user_vectors: [B, D]; the matrix product takes all B at once, so B bounds the memory (B x C).
-        left_out: (user row, item_idx) pairs that may not be listed; unknown items are ignored.
+        user_vectors: [B, D].
+        left_out: (user row, item_idx) pairs that may not be listed, in any order; unknown items are ignored.
 
     Raises:
         ValueError: a user vector holds a NaN or an infinity.
     """
     if not np.isfinite(user_vectors).all():
         raise ValueError("a user vector is not finite")
-    scores = user_vectors.astype(np.float32) @ items.vectors32.T
-    if left_out is not None:
-        rows, item_idx = left_out
-        known = (item_idx >= 0) & (item_idx < len(items.position))
-        columns = np.where(known, items.position[np.where(known, item_idx, 0)], -1)
-        scores[rows[columns >= 0], columns[columns >= 0]] = -np.inf
-    floor = _floor(scores, num_items) - 2 * _error_bound(user_vectors, items)
-    # Rounded down to float32, so that the comparison below makes no float64 copy of all scores.
-    floor32 = np.nextafter(floor.astype(np.float32), np.float32(-np.inf))
-    floor32 = np.maximum(floor32, np.finfo(np.float32).min)  # what is left out scores -inf
-    rows, columns = np.divmod(np.flatnonzero(scores >= floor32[:, None]), max(scores.shape[1], 1))
-    exact = _rescore(user_vectors, items, rows, columns)
-    return _first(rows, items.item_idx[columns], exact, len(user_vectors), num_items)
+    starts, unwanted = _by_user(left_out, len(user_vectors), len(items.offsets))
+    out = Lists(
+        np.zeros((len(user_vectors), num_items), np.int64),
+        np.zeros((len(user_vectors), num_items)),
+        np.zeros(len(user_vectors), np.int64),
+    )
+    for first in range(0, len(user_vectors), BLOCK_USERS):
+        rows = slice(first, first + BLOCK_USERS)
+        _block(user_vectors[rows], items, starts[first : first + BLOCK_USERS + 1], unwanted, out, first)
+    return out
 
 
-def _floor(scores: NDArray[np.float32], num_items: int) -> NDArray[np.float64]:
-    """Each user's N-th best float32 score [B]; -inf when there are no more candidates than N.
+def _block(users: Floats, items: Candidates, starts: Ints, unwanted: Ints, out: Lists, first: int) -> None:
+    num_items, vocabulary = out.item_idx.shape[1], len(items.offsets)
+    found = survivors.nobody(len(users), num_items)
+    users32 = users.astype(np.float32)
+    error = _error_bound(users, items)
+    next_unwanted = starts[:-1].copy()
+    space = np.empty(len(users) * min(BLOCK_ITEMS, vocabulary), np.float32)
+    for start in range(0, vocabulary, BLOCK_ITEMS):
+        vectors = items.vectors32[start : start + BLOCK_ITEMS]
+        scores = space[: len(users) * len(vectors)].reshape(len(users), len(vectors))
+        np.matmul(users32, vectors.T, out=scores)
+        offsets = items.offsets[start : start + BLOCK_ITEMS]
+        survivors.add(scores, offsets, start, error, num_items, unwanted, next_unwanted, starts[1:], *found)
+    rows = slice(first, first + len(users))
+    survivors.decide(
+        users.astype(np.float64), items.vectors, items.offsets, error, unwanted, starts, *found,
+        out.item_idx[rows], out.scores[rows], out.num_items[rows],
+    )  # fmt: skip
 
-    NumPy's partition is vectorised: it costs less than the maxima of blocks that would bound it.
-    """
-    num_users, num_candidates = scores.shape
-    if num_candidates <= num_items:
-        return np.full(num_users, -np.inf)
-    nth = num_candidates - num_items
-    return np.partition(scores, nth, axis=1)[:, nth].astype(np.float64)
+
+def _by_user(left_out: tuple[Ints, Ints] | None, num_users: int, vocabulary: int) -> tuple[Ints, Ints]:
+    """Where each user's items start [B + 1], and the known items left out, ascending within a user."""
+    if left_out is None:
+        return np.zeros(num_users + 1, np.int64), np.zeros(0, np.int64)
+    rows, item_idx = (np.asarray(part, np.int64) for part in left_out)
+    known = (item_idx >= 0) & (item_idx < vocabulary)
+    if not known.all():
+        rows, item_idx = rows[known], item_idx[known]
+    place = rows * vocabulary + item_idx
+    if (place[1:] < place[:-1]).any():  # seen items arrive in order
+        place = np.sort(place)
+        rows, item_idx = np.divmod(place, vocabulary)
+    return np.searchsorted(rows, np.arange(num_users + 1)), item_idx
 
 
 def _error_bound(user_vectors: Floats, items: Candidates) -> NDArray[np.float64]:
@@ -117,25 +142,3 @@ def _error_bound(user_vectors: Floats, items: Candidates) -> NDArray[np.float64]
     norms = np.linalg.norm(user_vectors.astype(np.float64), axis=1)
     bound = num_terms * float(np.finfo(np.float32).eps) * norms * items.max_norm
     return np.asarray(bound + num_terms * float(np.finfo(np.float32).tiny))
-
-
-def _rescore(user_vectors: Floats, items: Candidates, rows: Ints, columns: Ints) -> NDArray[np.float64]:
-    exact = np.empty(len(rows), dtype=np.float64)
-    for start in range(0, len(rows), _RESCORED_AT_ONCE):
-        part = slice(start, start + _RESCORED_AT_ONCE)
-        products = user_vectors[rows[part]].astype(np.float64) * items.vectors[columns[part]]
-        exact[part] = products.sum(axis=1)  # each row alone, so in one order whatever its neighbours
-    return exact
-
-
-def _first(rows: Ints, item_idx: Ints, scores: Floats, num_users: int, num_items: int) -> Lists:
-    order = np.lexsort((item_idx, -scores, rows))
-    rows, item_idx, scores = rows[order], item_idx[order], scores[order]
-    found = np.bincount(rows, minlength=num_users)
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(found) - found, found)
-    listed = place < num_items
-    out = np.zeros((num_users, num_items), dtype=np.int64)
-    out_scores = np.zeros((num_users, num_items), dtype=np.float64)
-    out[rows[listed], place[listed]] = item_idx[listed]
-    out_scores[rows[listed], place[listed]] = scores[listed]
-    return Lists(out, out_scores, np.minimum(found, num_items))

@@ -11,7 +11,13 @@ from recsys_spark.training.columns import Array, ColumnType
 
 _KEPT = 3  # the window being filled, the one being learnt from, and one that TensorFlow is about to let go
 _ALIGNMENT = 64  # bytes; TensorFlow copies what lies elsewhere
-_UNUSED = 3  # references to memory that only the pool has: its list, a loop variable, getrefcount's argument
+
+
+def _references(kept: list[Array], place: int) -> int:
+    return sys.getrefcount(kept[place])
+
+
+_UNUSED = _references([np.empty(1, np.uint8)], 0)  # of memory that only its list has
 
 
 class Buffers:
@@ -35,9 +41,9 @@ class Buffers:
         }
 
     def _memory(self, size: int) -> Array:
-        for memory in self._kept:
-            if memory.size >= size and sys.getrefcount(memory) == _UNUSED:
-                return memory
+        for place, held in enumerate([len(memory) for memory in self._kept]):
+            if held >= size and _references(self._kept, place) == _UNUSED:
+                return self._kept[place]
         made = np.empty(size, np.uint8)
         self._kept = [made, *self._kept[: _KEPT - 1]]
         return made

@@ -1,0 +1,225 @@
+"""The compiled half of the exact top-N: which items survive the float32 scores, and their float64 order.
+
+Every array is of one block of B users. Their state, made by `nobody` and passed as one tuple:
+
+`kept`     int32 [B, S], item_idx ascending, and `scores` float32 [B, S], of the survivors so far
+`count`    int64 [B], how many there are
+`floor`    float64 [B], below it a float32 score cannot reach the list
+`is_wide`  bool [B], true when more than S items are too close to tell apart: float64 looks at every item
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_spark.compiled import compiled, compiled_for_numbers
+
+Array = NDArray[Any]
+
+_CHUNK = 32  # scores whose maximum is compared before each of them is
+_LOWEST = -3.5e38  # below every finite float32, above -inf
+_ROOM = 4  # survivors kept for each place of the list
+
+
+def nobody(num_users: int, num_items: int) -> tuple[Array, ...]:
+    """The state before the first block of items."""
+    room = max(_ROOM * num_items, 256)
+    return (
+        np.empty((num_users, room), np.int32),
+        np.empty((num_users, room), np.float32),
+        np.zeros(num_users, np.int64),
+        np.full(num_users, _LOWEST),
+        np.zeros(num_users, np.bool_),
+    )
+
+
+@compiled
+def add(
+    block: Array, offsets: Array, start: int, error: Array, num_items: int,
+    unwanted: Array, at: Array, stop: Array,
+    kept: Array, scores: Array, count: Array, floor: Array, is_wide: Array,
+) -> None:  # fmt: skip
+    """Take in the scores `block` [B, C] of items `start` to `start + C`; the block is written to.
+
+    Args:
+        offsets: [C], 0 or -inf.
+        error: [B], how far a float32 score may be off.
+        unwanted: item_idx left out, ascending for each user; `at` [B] is the next one of each user and moves
+            on, `stop` [B] is behind the last one.
+    """
+    width, room = block.shape[1], scores.shape[1]
+    num_chunks = -(-width // _CHUNK)
+    maxima = np.empty(num_chunks, np.float32)
+    # The survivors of one user so far, and behind them those of this block: one cell is for what is not one.
+    both, both_scores = np.empty(room + width + 1, np.int32), np.empty(room + width + 1, np.float32)
+    space = np.empty(room + width, np.float32)
+    for user in range(len(block)):
+        row = block[user]
+        while at[user] < stop[user] and unwanted[at[user]] < start + width:
+            row[unwanted[at[user]] - start] = -np.inf
+            at[user] += 1
+        if is_wide[user]:
+            continue
+        _maxima(row, offsets, maxima)
+        lowest, before = floor[user], count[user]
+        if before < num_items and num_chunks >= num_items:
+            # So many chunks have an item as good as this one.
+            lowest = max(lowest, _nth_best(maxima, num_chunks, num_items, space) - 2 * error[user])
+        both[:before], both_scores[:before] = kept[user, :before], scores[user, :before]
+        num = before
+        for chunk in range(num_chunks):
+            if maxima[chunk] >= lowest:
+                for place in range(chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, width)):
+                    score = row[place] + offsets[place]
+                    both[num], both_scores[num] = start + place, score  # stays if it is good enough
+                    num += score >= lowest
+        if num > room:
+            lowest = max(lowest, _nth_best(both_scores, num, num_items, space) - 2 * error[user])
+            num, before = _only_from(lowest, both, both_scores, num), 0
+        floor[user], is_wide[user] = lowest, num > room
+        if num <= room:
+            kept[user, before:num], scores[user, before:num] = both[before:num], both_scores[before:num]
+            count[user] = num
+
+
+@compiled
+def decide(
+    users: Array, vectors: Array, offsets: Array, error: Array, unwanted: Array, starts: Array,
+    kept: Array, scores: Array, count: Array, floor: Array, is_wide: Array,
+    item_idx: Array, exact: Array, num_listed: Array,
+) -> None:  # fmt: skip
+    """Write each user's list: the survivors by float64 score descending, then by item_idx.
+
+    Args:
+        users: float64 [B, D]; vectors [V, D], offsets [V].
+        unwanted: as in `add`; user b's are those from starts[b] to starts[b + 1].
+        item_idx, exact, num_listed: [B, N], [B, N], [B], written.
+    """
+    num_items = item_idx.shape[1]
+    space = np.empty(scores.shape[1], np.float32)
+    for user in range(len(users)):
+        if is_wide[user]:
+            own = unwanted[starts[user] : starts[user + 1]]
+            num_listed[user] = _by_all(users[user], vectors, offsets, own, item_idx[user], exact[user])
+            continue
+        num = count[user]
+        if num > num_items:
+            lowest = _nth_best(scores[user], num, num_items, space) - 2 * error[user]
+            num = _only_from(lowest, kept[user], scores[user], num)
+        found = np.empty(num)
+        for place in range(num):
+            found[place] = _dot(users[user], vectors[kept[user, place]])
+        order = np.argsort(-found, kind="mergesort")  # stable: survivors stand by item_idx
+        num_listed[user] = min(num, num_items)
+        for place in range(num_listed[user]):
+            item_idx[user, place] = kept[user, order[place]]
+            exact[user, place] = found[order[place]]
+
+
+@compiled
+def _by_all(user: Array, vectors: Array, offsets: Array, own: Array, item_idx: Array, exact: Array) -> int:
+    """The list of one user from the float64 scores of all items; returns its length."""
+    num_items = len(item_idx)
+    best, best_idx = np.empty(2 * num_items), np.empty(2 * num_items, np.int64)
+    num, lowest, left_out = 0, -np.inf, 0
+    for item in range(len(offsets)):
+        if left_out < len(own) and own[left_out] == item:
+            while left_out < len(own) and own[left_out] == item:
+                left_out += 1
+            continue
+        if offsets[item] != 0:
+            continue
+        score = _dot(user, vectors[item])
+        if num >= num_items and score <= lowest:  # the earlier item wins a tie
+            continue
+        best[num], best_idx[num] = score, item
+        num += 1
+        if num == 2 * num_items:
+            num, lowest = _sort_best(best, best_idx, num, num_items)
+    num, lowest = _sort_best(best, best_idx, num, num_items)
+    item_idx[:num], exact[:num] = best_idx[:num], best[:num]
+    return num
+
+
+@compiled
+def _sort_best(best: Array, best_idx: Array, num: int, num_items: int) -> tuple[int, float]:
+    order = np.argsort(-best[:num], kind="mergesort")[:num_items]
+    best[: len(order)], best_idx[: len(order)] = best[order], best_idx[order]
+    return len(order), best[len(order) - 1] if len(order) == num_items else -np.inf
+
+
+@compiled_for_numbers
+def _maxima(row: Array, offsets: Array, maxima: Array) -> None:
+    whole = len(row) // _CHUNK
+    for chunk in range(whole):
+        first = chunk * _CHUNK
+        best = row[first] + offsets[first]
+        for place in range(first + 1, first + _CHUNK):
+            score = row[place] + offsets[place]
+            best = score if score > best else best
+        maxima[chunk] = best
+    if whole < len(maxima):
+        best = row[whole * _CHUNK] + offsets[whole * _CHUNK]
+        for place in range(whole * _CHUNK + 1, len(row)):
+            best = max(best, row[place] + offsets[place])
+        maxima[whole] = best
+
+
+@compiled
+def _nth_best(scores: Array, num: int, num_items: int, space: Array) -> float:
+    """The `num_items`-th largest of the first `num`, which are no fewer; `space` holds a copy of them.
+
+    Quickselect whose inner loop has no branch: the processor would mispredict every second one.
+    """
+    space[:num] = scores[:num]
+    low, high, wanted = 0, num, num_items - 1
+    while high - low > 1:
+        first, middle, last = space[low], space[(low + high) // 2], space[high - 1]
+        pivot = max(min(first, middle), min(max(first, middle), last))
+        greater = low
+        for place in range(low, high):
+            score = space[place]
+            space[place] = space[greater]
+            space[greater] = score
+            greater += score > pivot
+        if wanted < greater:
+            high = greater
+            continue
+        equal = greater
+        for place in range(greater, high):
+            score = space[place]
+            space[place] = space[equal]
+            space[equal] = score
+            equal += score == pivot
+        if wanted < equal:
+            return float(pivot)
+        low = equal
+    return float(space[wanted])
+
+
+@compiled
+def _only_from(lowest: float, kept: Array, scores: Array, num: int) -> int:
+    """Drop, in place, what scores below `lowest`; returns how many remain."""
+    remain = 0
+    for place in range(num):
+        if scores[place] >= lowest:
+            kept[remain], scores[remain] = kept[place], scores[place]
+            remain += 1
+    return remain
+
+
+@compiled
+def _dot(user: Array, vector: Array) -> float:
+    """Inner product in float64, added in the order of NumPy's `sum` for up to 128 terms."""
+    whole = len(user) // 8 * 8
+    sums = np.zeros(8)
+    for first in range(0, whole, 8):
+        for lane in range(8):
+            sums[lane] += user[first + lane] * np.float64(vector[first + lane])
+    total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
+    for place in range(whole, len(user)):
+        total += user[place] * np.float64(vector[place])
+    return total
