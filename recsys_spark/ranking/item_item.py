@@ -40,7 +40,9 @@ class ItemItem:
 
     def __post_init__(self) -> None:
         num, ends = len(self.neighbours), self.starts
-        fits = len(ends) and ends[0] == 0 and ends[-1] == num == len(self.weights) and (np.diff(ends) >= 0).all()
+        fits = (
+            len(ends) and ends[0] == 0 and ends[-1] == num == len(self.weights) and (np.diff(ends) >= 0).all()
+        )
         if not fits or (num and not 0 <= self.neighbours.min() <= self.neighbours.max() < len(ends) - 1):
             raise ValueError("item-to-item rows: starts, neighbours and weights do not fit each other")
 
@@ -117,7 +119,10 @@ def contributions(
     shape = (*item_idx.shape, num_parts)
     parts = Parts(np.zeros(shape, np.int64), np.zeros(shape))
     _split(
-        *_arguments(history, history_weights, matrix), _fixed(item_idx, np.int64), parts.item_idx, parts.scores
+        *_arguments(history, history_weights, matrix),
+        _fixed(item_idx, np.int64),
+        parts.item_idx,
+        parts.scores,
     )
     return parts
 
@@ -129,7 +134,9 @@ def _check(history: Array, history_weights: Array) -> None:
         raise ValueError("a history weight is not finite")
 
 
-def _arguments(history: Array, history_weights: Array, matrix: ItemItem) -> tuple[Array, ...]:
+def _arguments(
+    history: Array, history_weights: Array, matrix: ItemItem
+) -> tuple[Array, Array, Array, Array, Array]:
     return (
         _fixed(history, np.int64),
         _fixed(history_weights, np.float64),
@@ -189,7 +196,10 @@ def _rank(
                 out_scores[user, place - 1] < score
                 or (out_scores[user, place - 1] == score and out_idx[user, place - 1] > other)
             ):
-                out_idx[user, place], out_scores[user, place] = out_idx[user, place - 1], out_scores[user, place - 1]
+                out_idx[user, place], out_scores[user, place] = (
+                    out_idx[user, place - 1],
+                    out_scores[user, place - 1],
+                )
                 place -= 1
             out_idx[user, place], out_scores[user, place] = other, score
             num += 1

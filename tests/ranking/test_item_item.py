@@ -23,7 +23,8 @@ def drawn(seed, num_values=4):
     rng = np.random.default_rng(seed)
     return {
         item: {
-            int(j): 2.0 ** -int(rng.integers(num_values)) for j in rng.choice(np.arange(2, V), 12, replace=False)
+            int(j): 2.0 ** -int(rng.integers(num_values))
+            for j in rng.choice(np.arange(2, V), 12, replace=False)
         }
         for item in range(2, V)
         if item % 7
@@ -169,7 +170,8 @@ def test_a_repeated_item_has_a_part_each_time():
 
 @pytest.mark.parametrize(
     ("starts", "neighbours", "weights"),
-    [([0, 1], [0], []), ([0, 2], [0], [1]), ([1, 1], [0], [1]), ([0, 1], [1], [1]), ([0, 2, 1], [0], [1]), ([], [], [])],
+    [([0, 1], [0], []), ([0, 2], [0], [1]), ([1, 1], [0], [1]), ([0, 1], [1], [1]), ([0, 2, 1], [0], [1]),
+     ([], [], [])],
 )  # fmt: skip
 def test_rows_that_do_not_fit_are_refused(starts, neighbours, weights):
     with pytest.raises(ValueError, match="do not fit"):
