@@ -157,7 +157,12 @@ def execute(
 
 
 def _needs_spark(job: str, config: Config) -> bool:
-    return job != "train" or config.train.num_workers > 1  # one worker reads the lake's files by itself
+    """Only `train` may do without: one TensorFlow worker reads the lake's files by itself."""
+    if job != "train":
+        return True
+    kind = config.recommend.recommender
+    is_counting, is_sharing = kind == "transitions", config.train.num_workers > 1
+    return config.train.enabled and kind != "popularity" and (is_counting or is_sharing)
 
 
 def _record(

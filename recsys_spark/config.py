@@ -31,6 +31,7 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 NotNegative = Annotated[float, Field(ge=0)]
+Decay = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -130,8 +131,16 @@ class TrainSettings(Section):
         return self
 
 
+class TransitionSettings(Section):
+    max_lag: Count
+    lag_decay: Decay
+    max_neighbours: Annotated[int, Field(ge=1, le=10_000)]
+    row_power: Share
+    history_decay: Decay
+
+
 class RecommendSettings(Section):
-    recommender: Literal["self_attention", "popularity"]
+    recommender: Literal["self_attention", "transitions", "popularity"]
     num_items: Annotated[int, Field(ge=1, le=1000)]
     active_days: Count | Literal["all"]
     repeats: Literal["forbidden", "allowed"]
@@ -168,6 +177,7 @@ class Config(BaseSettings):
     features: FeatureSettings
     split: SplitSettings
     train: TrainSettings
+    transitions: TransitionSettings
     recommend: RecommendSettings
     evaluate: EvaluateSettings
     publish: PublishSettings

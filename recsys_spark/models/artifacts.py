@@ -1,4 +1,4 @@
-"""A model's folder: weights as safetensors, settings as JSON, item vectors as .npy. No code, no pickle."""
+"""A model's folder: settings as JSON, arrays as .npy, a network's weights as safetensors. No code, no pickle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from recsys_spark.errors import BadDataError
 WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
 ITEM_VECTORS, TRAINED_ITEMS = "item_vectors.npy", "trained_items.npy"
 OPTIMIZER = "optimizer.safetensors"  # in a folder of its own: only a warm start reads it
-FILES = (WEIGHTS, SETTINGS, ITEM_VECTORS, TRAINED_ITEMS)
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -38,13 +37,33 @@ def save(
         item_vectors: [V, D + 1].
         trained_items: [V], true where an item had a training event: the model's candidates.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    save_arrays(folder, WEIGHTS, weights)
-    (folder / SETTINGS).write_text(json.dumps(dict(settings), indent=1, sort_keys=True) + "\n")
-    np.save(folder / ITEM_VECTORS, np.ascontiguousarray(item_vectors, np.float32), allow_pickle=False)
-    np.save(folder / TRAINED_ITEMS, trained_items.astype(np.bool_), allow_pickle=False)
-    files = {name: _sha256(folder / name) for name in FILES}
+    arrays = {
+        ITEM_VECTORS: np.asarray(item_vectors, np.float32),
+        TRAINED_ITEMS: trained_items.astype(np.bool_),
+    }
+    files = save_folder(folder, settings, arrays) | save_arrays(folder, WEIGHTS, weights)
     return files[WEIGHTS], files
+
+
+def save_folder(
+    folder: Path, settings: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, str]:
+    """Write the settings, and each array under its file name; returns each file's sha256 by its name.
+
+    Args:
+        folder: made when it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTINGS).write_text(json.dumps(dict(settings), indent=1, sort_keys=True) + "\n")
+    for name, array in arrays.items():
+        np.save(folder / name, np.ascontiguousarray(array), allow_pickle=False)
+    return {name: _sha256(folder / name) for name in (SETTINGS, *arrays)}
+
+
+def version_of(files: Mapping[str, str]) -> str:
+    """A sha256 over the files' names and their sha256: it changes when any of them does."""
+    listed = "".join(f"{name} {files[name]}\n" for name in sorted(files))
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def save_arrays(folder: Path, name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, str]:
@@ -84,7 +103,11 @@ def verify(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def load_settings(folder: Path) -> dict[str, Any]:
-    """The settings the network was built with."""
+    """The settings the model was built with.
+
+    Raises:
+        BadDataError: the file cannot be read.
+    """
     try:
         settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text())
     except (OSError, ValueError) as error:
@@ -103,15 +126,23 @@ def load_weights(folder: Path) -> dict[str, npt.NDArray[Any]]:
 
 def load_item_vectors(folder: Path) -> FloatArray:
     """[V, D + 1] as a memory map: the processes of one machine share its pages."""
-    return _load_array(folder / ITEM_VECTORS, "r")
+    return load_array(folder / ITEM_VECTORS, "r")
 
 
 def load_trained_items(folder: Path) -> npt.NDArray[np.bool_]:
     """[V], true where an item had a training event."""
-    return _load_array(folder / TRAINED_ITEMS, None)
+    return load_array(folder / TRAINED_ITEMS, None)
 
 
-def _load_array(path: Path, mmap_mode: Any) -> npt.NDArray[Any]:
+def load_array(path: Path, mmap_mode: Any) -> npt.NDArray[Any]:
+    """An array as `np.load` gives it.
+
+    Args:
+        mmap_mode: "r" maps the file into memory; None reads it.
+
+    Raises:
+        BadDataError: the file cannot be read.
+    """
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

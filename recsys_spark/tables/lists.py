@@ -28,7 +28,7 @@ MODELS = table(
         ("name", STRING, "name of the recommender"),
         ("role", STRING, "twin: learnt from cut valid, for the gate; published: from cut night"),
         ("data_end", TIMESTAMP, "every training event is before this instant"),
-        ("version", STRING, "sha256 of the weights file: the name of the model's folder"),
+        ("version", STRING, "sha256 of what the scores are made of: the name of the model's folder"),
         ("files", TEXTS, "sha256 of each file of the folder, by file name"),
         ("manifest", STRING, "JSON: data versions, settings, seed, libraries, rows per epoch, figures"),
         RUN_DATE,

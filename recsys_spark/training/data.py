@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -95,22 +96,35 @@ def feature_names(feature_columns: pa.Table) -> list[str]:
     return [str(name) for name in of_items["name"].to_pylist()]
 
 
-def what_lacks(twin: Data, published: Data, valid: ValidationData, min_train_users: int) -> str | None:
+def what_lacks(twin: Data, published: Data, valid: ValidationData | None, min_train_users: int) -> str | None:
     """Why there is too little to train on, or None.
 
     Both models need `min_train_users` users with a window, and the twin someone to be judged on.
+
+    Args:
+        valid: None when nothing is chosen on validation.
     """
     for role, data in (("twin", twin), ("published", published)):
         num_users = _num_users(data.sequences)
         if num_users < min_train_users:
             return f"{role}_users={num_users} min_train_users={min_train_users}"
-    return None if valid.truth.num_rows else "valid_users=0"
+    return None if valid is None or valid.truth.num_rows else "valid_users=0"
+
+
+def num_events(rows: pa.Table) -> npt.NDArray[np.int64]:
+    """Events [V] by item number, from rows of ITEM_FEATURES; V ends with the last item that had one.
+
+    Items first seen later have greater numbers: left out, they cannot change the shapes of the twin.
+    """
+    used = rows.filter(pc.greater(rows["num_events"], 0))
+    place = used["item_idx"].to_numpy()
+    counts = np.zeros(int(place.max(initial=1)) + 1, np.int64)
+    counts[place] = used["num_events"].to_numpy()
+    return counts
 
 
 def items_of(rows: pa.Table, names: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """Events [V] and features [V, F] by item number; V ends with the last item that had an event.
-
-    Items first seen later have greater numbers: left out, they cannot change the shapes of the twin.
+    """Events [V], as `num_events` gives them, and features [V, F] by item number.
 
     Args:
         names: of the F features.
@@ -118,8 +132,8 @@ def items_of(rows: pa.Table, names: Sequence[str]) -> tuple[npt.NDArray[np.int64
     Raises:
         BadDataError: an item has another number of features than there are names, or one is not finite.
     """
-    last = pc.max(rows.filter(pc.greater(rows["num_events"], 0))["item_idx"])
-    rows = rows.filter(pc.less_equal(rows["item_idx"], last)).combine_chunks()
+    counts = num_events(rows)
+    rows = rows.filter(pc.less(rows["item_idx"], len(counts))).combine_chunks()
     place = rows["item_idx"].to_numpy()
     lists = rows["features"].combine_chunks()
     lengths = np.unique(pc.list_value_length(lists).to_numpy(zero_copy_only=False))
@@ -129,11 +143,14 @@ def items_of(rows: pa.Table, names: Sequence[str]) -> tuple[npt.NDArray[np.int64
             f"item_features: expected {len(names)} finite features in each row, as feature_columns says, got "
             f"lengths {lengths.tolist()}; run build_features again"
         )
-    counts = np.zeros(int(place.max()) + 1, np.int64)
-    counts[place] = rows["num_events"].to_numpy()
     features = np.zeros((len(counts), int(lengths[0])), np.float32)
     features[place] = values.reshape(len(place), -1)
     return counts, features
+
+
+def digest(*arrays: npt.NDArray[Any]) -> str:
+    """sha256 of the arrays' bytes, one after the other."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
 def _num_users(files: Sequence[DataFile]) -> int:

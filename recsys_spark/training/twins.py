@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy.typing as npt
 import pyarrow as pa
 import tensorflow as tf
 
@@ -18,7 +17,17 @@ from recsys_spark.models import self_attention
 from recsys_spark.models import self_attention_network as nets
 from recsys_spark.training import index_hash, optimizers, stored, warm
 from recsys_spark.training.cluster import ALONE, Cluster
-from recsys_spark.training.data import Data, Earlier, Keep, Place, Settings, ValidationData, columns, items_of
+from recsys_spark.training.data import (
+    Data,
+    Earlier,
+    Keep,
+    Place,
+    Settings,
+    ValidationData,
+    columns,
+    digest,
+    items_of,
+)
 from recsys_spark.training.feed import Feed
 from recsys_spark.training.fit import fit
 from recsys_spark.training.judge import judge_of
@@ -81,7 +90,7 @@ def train(
             "data": {
                 "rows": feed.num_rows,
                 "sha256": feed.content_hash(),
-                "items_sha256": _digest(features, counts),
+                "items_sha256": digest(features, counts),
             },
         }
         judge = judge_of(network, valid, settings, counts) if role == "twin" else None
@@ -117,10 +126,6 @@ def _shapes(settings: Settings, num_items: int) -> nets.Settings:
     return nets.Settings(
         num_items=num_items, **{n: values[n] for n in nets.Settings._fields if n != "num_items"}
     )
-
-
-def _digest(*arrays: npt.NDArray[Any]) -> str:
-    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
 def _key(facts: Mapping[str, Any]) -> str:

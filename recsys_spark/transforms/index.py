@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from recsys_spark.transforms.content_hash import hash_of
+
 FIRST_IDX = 2  # 0 pads, 1 is unknown
-_HEX_DIGITS = 15  # of each part of the hash: 60 bits fit a long
 
 
 def ids_in(frames: Iterable[DataFrame], kind: str) -> DataFrame:
@@ -103,19 +104,7 @@ def idx_of(ids: DataFrame, index: DataFrame, kind: str) -> DataFrame:
 def prefix_hash(index: DataFrame, kind: str, num: int) -> DataFrame:
     """One row, one column `prefix_hash`: a hash of every (number, id) with a number below `num`.
 
-    Each row gives s = sha256(f"{idx} {id}") in hex; a and b are the sums over rows of its first and second
-    15 hex digits as integers, n counts the rows; the hash is sha256(f"{n} {a} {b}") in hex. Sums of integers
-    do not depend on the order of rows.
+    The text of a row is f"{idx} {id}"; see `content_hash.hash_of`.
     """
-    row = F.sha2(F.concat_ws(" ", F.col(f"{kind}_idx").cast("string"), F.col(f"{kind}_id")), 256)
-
-    def total(first_digit: int) -> Column:
-        part = F.conv(F.substring(row, first_digit, _HEX_DIGITS), 16, 10).cast("decimal(20,0)")
-        return F.coalesce(F.sum(part), F.lit(0)).cast("decimal(38,0)").cast("string")
-
-    return index.where(F.col(f"{kind}_idx") < num).agg(
-        F.sha2(
-            F.concat_ws(" ", F.count(F.lit(1)).cast("string"), total(1), total(1 + _HEX_DIGITS)),
-            256,
-        ).alias("prefix_hash")
-    )
+    text = F.concat_ws(" ", F.col(f"{kind}_idx").cast("string"), F.col(f"{kind}_id"))
+    return index.where(F.col(f"{kind}_idx") < num).agg(hash_of(text).alias("prefix_hash"))

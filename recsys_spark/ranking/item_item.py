@@ -1,0 +1,151 @@
+"""Exact top-N by sums of item-to-item weights, and which parts a sum is made of.
+
+A user's score of item j is the sum over the history, newest event first, of its weight x W[item, j], in
+float64 and in that one order: a user's list does not depend on who else is in the batch. What a user costs
+follows from the history's neighbours, not from the number of items.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_spark.ranking import item_item_loops as loops
+from recsys_spark.ranking.top_n import Lists
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ItemItem:
+    """W [V, V] by rows: item i's neighbours and weights lie at `starts[i] : starts[i + 1]`.
+
+    Attributes:
+        starts: int64 [V + 1], from 0.
+        neighbours: int32 [number of weights], below V, ascending within a row.
+        weights: float [number of weights].
+
+    Raises:
+        ValueError: the arrays do not fit each other; machine code reads them without looking.
+    """
+
+    starts: Array
+    neighbours: Array
+    weights: Array
+
+    def __post_init__(self) -> None:
+        num, ends = len(self.neighbours), self.starts
+        fits = (
+            len(ends) and ends[0] == 0 and ends[-1] == num == len(self.weights) and (np.diff(ends) >= 0).all()
+        )
+        if not fits or (num and not 0 <= self.neighbours.min() <= self.neighbours.max() < len(ends) - 1):
+            raise ValueError("item-to-item rows: starts, neighbours and weights do not fit each other")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of each listed item the history's greatest parts: item_idx int64 [B, N, R] (0 pads), scores float64."""
+
+    item_idx: Array
+    scores: NDArray[np.float64]
+
+
+def top_n(
+    history: Array,
+    history_weights: Array,
+    matrix: ItemItem,
+    is_allowed: NDArray[np.bool_],
+    num_items: int,
+    left_out: tuple[Array, Array] | None = None,
+) -> Lists:
+    """The `num_items` best items of each user with a score above 0, by score, ties by item_idx ascending.
+
+    Args:
+        history: int [B, L], left-padded item_idx; 0 pads, 1 and items of V or above have no neighbours.
+        history_weights: [B, L].
+        is_allowed: [V].
+        left_out: (user row, item_idx) pairs that may not be listed; unknown items are ignored.
+
+    Raises:
+        ValueError: shapes differ, or a history weight is not finite.
+    """
+    _check(history, history_weights)
+    num_known = len(matrix.starts) - 1
+    if len(is_allowed) != num_known:
+        raise ValueError(f"is_allowed: expected {num_known} items, got {len(is_allowed)}")
+    rows, item_idx = left_out if left_out is not None else (np.empty(0, np.int64), np.empty(0, np.int64))
+    known = (item_idx >= 0) & (item_idx < num_known)
+    rows, item_idx = rows[known], item_idx[known]
+    of_row = np.bincount(rows, minlength=len(history))
+    lists = Lists(
+        np.zeros((len(history), num_items), np.int64),
+        np.zeros((len(history), num_items)),
+        np.zeros(len(history), np.int64),
+    )
+    loops.rank(
+        *_arguments(history, history_weights, matrix),
+        _fixed(is_allowed, np.bool_),
+        _fixed(np.concatenate([[0], np.cumsum(of_row)]), np.int64),
+        _fixed(item_idx[np.argsort(rows, kind="stable")], np.int64),
+        lists.item_idx,
+        lists.scores,
+        lists.num_items,
+    )
+    return lists
+
+
+def contributions(
+    history: Array, history_weights: Array, matrix: ItemItem, item_idx: Array, num_parts: int
+) -> Parts:
+    """Which events of the history the scores of listed items are made of, the greatest parts first.
+
+    Without that event, the others keeping their weights, the score is lower by exactly its part. An item
+    that stands in the history twice has two parts. Ties: the newer event first. Parts of 0 are left out.
+
+    Args:
+        history, history_weights: [B, L], as `top_n` took them.
+        item_idx: [B, N], as `top_n` gave them; 0 pads.
+        num_parts: R.
+
+    Raises:
+        ValueError: shapes differ, or a history weight is not finite.
+    """
+    _check(history, history_weights)
+    shape = (*item_idx.shape, num_parts)
+    parts = Parts(np.zeros(shape, np.int64), np.zeros(shape))
+    loops.split(
+        *_arguments(history, history_weights, matrix),
+        _fixed(item_idx, np.int64),
+        parts.item_idx,
+        parts.scores,
+    )
+    return parts
+
+
+def _check(history: Array, history_weights: Array) -> None:
+    if history.shape != history_weights.shape:
+        raise ValueError(f"history {history.shape} and its weights {history_weights.shape} differ in shape")
+    if not np.isfinite(history_weights).all():
+        raise ValueError("a history weight is not finite")
+
+
+def _arguments(
+    history: Array, history_weights: Array, matrix: ItemItem
+) -> tuple[Array, Array, Array, Array, Array]:
+    return (
+        _fixed(history, np.int64),
+        _fixed(history_weights, np.float64),
+        _fixed(matrix.starts, np.int64),
+        _fixed(matrix.neighbours, np.int32),
+        _fixed(matrix.weights, matrix.weights.dtype),
+    )
+
+
+def _fixed(array: Array, dtype: Any) -> Array:
+    """A view that cannot be written, as a memory map is: one type, so the code is compiled once."""
+    view = np.ascontiguousarray(array, dtype).view(np.ndarray)
+    view.flags.writeable = False
+    return view
