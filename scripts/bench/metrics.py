@@ -20,7 +20,7 @@ from peers import polars_metrics, recommended
 from pyspark.sql import SparkSession
 
 from recsys_spark import cli, config, tables
-from recsys_spark.evaluation import judged, measure
+from recsys_spark.evaluation import catalogue, judged, measure
 from recsys_spark.lake import Lake
 
 KS, REPEATS = (10, 20, 100), 1
@@ -80,11 +80,10 @@ def by_spark(spark: SparkSession, lake: Lake) -> dict[str, float]:
     pairs = judged.on_test(
         lake.read(spark, tables.TRUTH, day, cut=cut), lake.read(spark, tables.LISTS, day, cut=cut), names
     )
-    facts = measure.catalogue_facts(
+    items = catalogue.catalogue(
         lake.read_rows(tables.ITEM_FEATURES, day, cut=cut), lake.num_rows(tables.USER_FEATURES, day, cut=cut)
     )
-    features = lake.read(spark, tables.ITEM_FEATURES, day, cut=cut)
-    rows = measure.measure(pairs, features, "item_idx", facts, names, "time", KS, 1, 0, 1)
+    rows = measure.measure(pairs, items, names, "time", KS, 1, 0, 1)
     return {f"{row['metric']}_{row['k']}": row["value"] for row in rows}
 
 

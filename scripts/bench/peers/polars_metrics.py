@@ -31,9 +31,7 @@ def measure(
         .agg(pl.len().alias("length"), *[pl.col(name).sum() for name in sums])
     )
     hits = (
-        listed.join(
-            judged.select("user_idx", item_idx="items").explode("item_idx"), ["user_idx", "item_idx"]
-        )
+        listed.join(judged.select("user_idx", item_idx="items").explode("item_idx"), ["user_idx", "item_idx"])
         .sort("user_idx", "rank")
         .with_columns(number=pl.int_range(pl.len()).over("user_idx") + 1)
         .group_by("user_idx")
