@@ -31,7 +31,7 @@ METRICS = (
     "popularity_share",
 )
 
-_BATCH_USERS = 1024  # arrays of a hundred places each then stay in the cache
+_BATCH_USERS = 512  # arrays of a hundred places each then stay near the processor
 
 
 def user_metrics(judged: DataFrame, catalogue: Catalogue, ks: Sequence[int]) -> DataFrame:

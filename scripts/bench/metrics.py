@@ -23,21 +23,21 @@ from recsys_spark import cli, config, tables
 from recsys_spark.evaluation import catalogue, judged, measure
 from recsys_spark.lake import Lake
 
-KS, REPEATS = (10, 20, 100), 1
+KS, REPEATS = (10, 20, 100), 3
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", type=int, default=200_000)
-    parser.add_argument("--folder")
-    num_users = parser.parse_args().users
-    with tempfile.TemporaryDirectory() as folder:
-        folder = parser.parse_args().folder or folder
+    parser.add_argument("--users", type=int, default=213_000)
+    parser.add_argument("--folder", help="lake to keep and to use again; one for each number of users")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.folder or temporary
         settings = config.load(["local"], [f"lake.root={folder}", "spark.master=local[2]"])
         spark, lake = cli.session(settings, "bench"), Lake(folder)
         spark.sparkContext.setLogLevel("ERROR")
         if not lake.dates(tables.LISTS):
-            recommended.write(spark, lake, num_users)
+            recommended.write(spark, lake, args.users)
         ours, taken = median(lambda: by_spark(spark, lake))
         polars, polars_taken = median(lambda: by_polars(lake))
         rows = polars_metrics.num_rows(paths(lake, tables.LISTS))
@@ -53,7 +53,7 @@ def main() -> None:
             "bootstrap": "left out on both sides",
         },
         "figures": {
-            "users": num_users,
+            "users": lake.num_rows(tables.TRUTH),
             "rows": rows,
             "seconds": round(taken, 2),
             "polars_seconds": round(polars_taken, 2),

@@ -27,7 +27,7 @@ def measure(
     )
     bands = (
         listed.join(facts.lazy(), "item_idx", how="left")
-        .group_by("user_idx", band=pl.col("rank").cut(ks[:-1], labels=[str(k) for k in ks]))
+        .group_by("user_idx", band=pl.sum_horizontal((pl.col("rank") > k).cast(pl.UInt8) for k in ks))
         .agg(pl.len().alias("length"), *[pl.col(name).sum() for name in sums])
     )
     hits = (
@@ -45,13 +45,11 @@ def measure(
     per_user = users.join(by_hits, "user_idx", how="left").fill_null(0)
     means = [one.mean() for k in ks for one in _accuracy(k, features.height)]
     found = per_user.select(*means).row(0, named=True)
-    so_far = pl.LazyFrame({"user_idx": []}, schema={"user_idx": pl.Int32})
     for place, k in enumerate(ks):
-        upto = by_band.lazy().filter(pl.col("band").is_in([str(one) for one in ks[: place + 1]]))
-        so_far = upto.group_by("user_idx").agg(pl.exclude("band").sum())
-        told = _like(sums, k, users.height)
-        listed_k = so_far.select(*told, wrong=pl.col("length").sum() / users.height).collect()
-        row = listed_k.row(0, named=True)
+        upto = by_band.lazy().filter(pl.col("band").le(place))
+        totals = upto.group_by("user_idx").agg(pl.exclude("band").sum())
+        wrong = pl.col("length").sum().alias("wrong") / users.height
+        row = totals.select(*_likeness(sums, k, users.height), wrong).collect().row(0, named=True)
         found[f"accuracy_{k}"] -= row.pop("wrong") / features.height
         found |= row
     eligible = features.filter("is_available", pl.col("popularity") > 0).height
@@ -100,7 +98,7 @@ def _accuracy(k: int, num_catalogue: int) -> list[pl.Expr]:
     return [value.alias(f"{name}_{k}") for name, value in values.items()]
 
 
-def _like(sums: Sequence[str], k: int, num_users: int) -> list[pl.Expr]:
+def _likeness(sums: Sequence[str], k: int, num_users: int) -> list[pl.Expr]:
     length = pl.col("length")
     cosines = (pl.sum_horizontal(pl.col(name).pow(2) for name in sums[3:]) - pl.col("described")) / 2
     pairs = length * (length - 1) / 2
