@@ -17,7 +17,8 @@ from pyspark.sql import SparkSession
 
 from recsys_spark import cli, tables
 from recsys_spark.config import Config
-from recsys_spark.evaluation import gate, judged, measure
+from recsys_spark.evaluation import catalogue, gate, judged, measure
+from recsys_spark.evaluation.catalogue import Catalogue
 from recsys_spark.lake import Lake
 from recsys_spark.scoring import lists
 from recsys_spark.transforms import arrivals
@@ -35,7 +36,7 @@ def _on_test(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date)
     names = gate.recommenders(made)
     pairs = judged.on_test(truth, made, names)
     how = (names, config.split.kind, *_settings(config))
-    return measure.measure(pairs, *_items(spark, lake, run_date, "test", "item_idx"), *how)
+    return measure.measure(pairs, _catalogue(lake, run_date, "test"), *how)
 
 
 def _live(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> list[dict[str, Any]]:
@@ -56,15 +57,15 @@ def _live(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) ->
     )
     names = [judged.PUBLISHED, judged.CONTROL] if share else [judged.PUBLISHED]
     how = (names, "live", *_settings(config))
-    return measure.measure(pairs, *_items(spark, lake, run_date, "night", "item_id"), *how)
+    numbered = judged.by_item_idx(pairs, lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night"))
+    return measure.measure(numbered, _catalogue(lake, run_date, "night"), *how)
 
 
-def _items(spark: SparkSession, lake: Lake, run_date: dt.date, cut: str, item: str) -> tuple[Any, ...]:
-    facts = measure.catalogue_facts(
+def _catalogue(lake: Lake, run_date: dt.date, cut: str) -> Catalogue:
+    return catalogue.catalogue(
         lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut),
         lake.num_rows(tables.USER_FEATURES, run_date, cut=cut),
     )
-    return lake.read(spark, tables.ITEM_FEATURES, run_date, cut=cut), item, facts
 
 
 def _settings(config: Config) -> tuple[Any, ...]:

@@ -84,6 +84,34 @@ def since_published(
     )
 
 
+def by_item_idx(judged: DataFrame, item_features: DataFrame) -> DataFrame:
+    """The same rows with item_idx in place of ids; an id without one gets a number beyond all of them."""
+
+    def places(items: str, is_listed: bool) -> Column:
+        return F.transform(
+            items,
+            lambda item, place: F.struct(
+                F.lit(is_listed).alias("is_listed"), place.alias("place"), item.alias("item_id")
+            ),
+        )
+
+    def items(where: Column) -> Column:
+        return F.sort_array(F.collect_list(F.when(where, F.struct("place", "item_idx"))))["item_idx"]
+
+    unknown = (F.lit(2**30) + F.pmod(F.xxhash64("item_id"), F.lit(2**30))).cast("int")
+    return (
+        judged.select(
+            "user",
+            "recommender",
+            F.inline(F.concat(places("truth", False), places("listed", True))),
+        )
+        .join(item_features.select("item_id", "item_idx"), "item_id", how="left")
+        .withColumn("item_idx", F.coalesce("item_idx", unknown))
+        .groupBy("user", "recommender")
+        .agg(items(~F.col("is_listed")).alias("truth"), items(F.col("is_listed")).alias("listed"))
+    )
+
+
 def known_users(user_index: DataFrame, live_date: dt.date) -> DataFrame:
     """The users numbered up to `live_date`: only they could have a list."""
     return user_index.where(F.col("run_date") <= F.lit(live_date)).select("user_id")
@@ -94,6 +122,4 @@ def _midnight_after(day: dt.date) -> dt.datetime:
 
 
 def _by_rank(item: str) -> Column:
-    return F.transform(
-        F.array_sort(F.transform("items", lambda x: F.struct(x["rank"], x[item]))), lambda x: x[item]
-    )
+    return F.sort_array(F.arrays_zip("items.rank", f"items.{item}"))[item]

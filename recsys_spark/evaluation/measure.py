@@ -5,47 +5,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys_spark.evaluation import bootstrap
-from recsys_spark.evaluation.user_metrics import METRICS, item_facts, user_metrics
+from recsys_spark.evaluation.catalogue import Catalogue
+from recsys_spark.evaluation.user_metrics import METRICS, user_metrics
 
 log = logging.getLogger(__name__)
 
-_EXACT = "decimal(20,12)"  # sums of decimals do not depend on partitions; sums of doubles do
-
-
-@dataclass(frozen=True)
-class CatalogueFacts:
-    """Numbers of one cut: `num_eligible` items are available and used; `popular_from` is a popularity."""
-
-    num_items: int
-    num_eligible: int
-    num_users: int
-    popular_from: float
-
-
-def catalogue_facts(item_features: pa.Table, num_users: int) -> CatalogueFacts:
-    """Count the items of one cut; popular is the most popular tenth of the used ones, ties included."""
-    popularity = item_features["popularity"].to_numpy()
-    used = np.sort(popularity[popularity > 0])[::-1]
-    is_available = item_features["is_available"].to_numpy()
-    popular_from = float(used[(len(used) - 1) // 10]) if len(used) else float("inf")
-    eligible = int((is_available & (popularity > 0)).sum())
-    return CatalogueFacts(item_features.num_rows, eligible, num_users, popular_from)
+_UNITS = 10**12  # a value counts in whole units: sums of integers do not depend on partitions, of doubles do
 
 
 def measure(
     judged: DataFrame,
-    item_features: DataFrame,
-    item: str,
-    facts: CatalogueFacts,
+    catalogue: Catalogue,
     recommenders: Sequence[str],
     split: str,
     ks: Sequence[int],
@@ -56,9 +33,8 @@ def measure(
     """Rows of METRICS (run_date left out) for each recommender, and for each minus the last one.
 
     Args:
-        judged: as `evaluation.judged` makes it.
-        item_features: the cut whose items were listed.
-        item: item_idx | item_id, what `judged` names items by.
+        judged: as `evaluation.judged` makes it, items by item_idx.
+        catalogue: of the cut whose items were listed.
         recommenders: in order; the last is what the others are compared with.
         min_users: fewer users are too few to judge.
         num_samples, seed: of the bootstrap.
@@ -66,10 +42,7 @@ def measure(
     judged = judged.persist()
     try:
         num_users = judged.select("user").distinct().count()
-        per_user = user_metrics(
-            judged, item_facts(item_features, item, facts.popular_from), ks, facts.num_items, facts.num_users
-        )
-        sums = _block_sums(per_user, ks, num_users)
+        sums = _block_sums(user_metrics(judged, catalogue, ks), ks, num_users)
         covered = _covered(judged, ks)
     finally:
         judged.unpersist()
@@ -82,7 +55,7 @@ def measure(
     }
     for name, one in measured.items():
         for k in ks:
-            one.values[f"coverage_{k}"] = covered.get((name, k), 0) / max(facts.num_eligible, 1)
+            one.values[f"coverage_{k}"] = covered.get((name, k), 0) / max(catalogue.num_eligible, 1)
     last = recommenders[-1]
     for name in recommenders[:-1]:
         measured[f"{name} - {last}"] = measured[name].minus(measured[last])
@@ -97,18 +70,20 @@ def measure(
 
 def _block_sums(per_user: DataFrame, ks: Sequence[int], num_users: int) -> list[dict[str, Any]]:
     names = [f"{metric}_{k}" for k in ks for metric in METRICS]
-    rows = (
-        per_user.groupBy("recommender", bootstrap.block("user", num_users).alias("block"))
-        .agg(F.count(F.lit(1)).alias("num_users"), *[F.sum(F.col(n).cast(_EXACT)).alias(n) for n in names])
-        .collect()
-    )
+    units = [F.sum(F.rint(F.col(name) * _UNITS).cast("long")).alias(name) for name in names]
+    block = bootstrap.block("user", num_users).alias("block")
+    rows = per_user.groupBy("recommender", block).agg(F.count(F.lit(1)).alias("num_users"), *units).collect()
     return [row.asDict() for row in rows]
 
 
 def _covered(judged: DataFrame, ks: Sequence[int]) -> dict[tuple[str, int], int]:
-    listed = judged.select("recommender", F.posexplode("listed").alias("place", "item"))
-    counts = [F.count_distinct(F.when(F.col("place") < k, F.col("item"))).alias(str(k)) for k in ks]
-    rows = listed.groupBy("recommender").agg(*counts).collect()
+    first = (
+        judged.select("recommender", F.posexplode("listed").alias("place", "item"))
+        .groupBy("recommender", "item")
+        .agg(F.min("place").alias("place"))
+    )
+    counts = [F.count_if(F.col("place") < k).alias(str(k)) for k in ks]
+    rows = first.groupBy("recommender").agg(*counts).collect()
     return {(row["recommender"], k): row[str(k)] for row in rows for k in ks}
 
 
@@ -126,10 +101,10 @@ class _Measured:
         counts, totals = np.zeros(len(blocks)), np.zeros((len(blocks), len(names)))
         for row in sums:
             counts[place[row["block"]]] = row["num_users"]
-            totals[place[row["block"]]] = [float(row[name]) for name in names]
+            totals[place[row["block"]]] = [row[name] / _UNITS for name in names]
         num_users = int(counts.sum())
-        exact = {name: sum((row[name] for row in sums), Decimal(0)) for name in names}
-        values = {name: float(exact[name] / num_users) if num_users else None for name in names}
+        exact = {name: sum(row[name] for row in sums) for name in names}
+        values = {name: exact[name] / (num_users * _UNITS) if num_users else None for name in names}
         resampled = bootstrap.means(drawn, totals, counts)
         return _Measured(num_users, values, {name: resampled[:, n] for n, name in enumerate(names)})
 

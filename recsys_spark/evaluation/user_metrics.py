@@ -1,16 +1,21 @@
-"""The metrics of `recsys_spark.ranking` as Spark columns, for millions of users; equal to 1e-9.
+"""Every metric of every judged user: the NumPy definitions of `recsys_spark.ranking`, called by Spark.
 
-Everything is computed within one user's row, in rank order, so no partitioning can change it.
+A user's values are made from that user's row alone, so no partitioning can change them.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Sequence
 
-from pyspark.sql import Column, DataFrame
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import DoubleType, StructField, StructType
+
+from recsys_spark.evaluation.catalogue import Catalogue
+from recsys_spark.ranking import beyond_accuracy, metrics
 
 METRICS = (
     "ndcg",
@@ -26,101 +31,51 @@ METRICS = (
     "popularity_share",
 )
 
-
-def item_facts(item_features: DataFrame, item: str, popular_from: float) -> DataFrame:
-    """What metrics need to know of an item, keyed by its column `item` (item_idx | item_id)."""
-    return item_features.select(
-        F.col(item).alias("item"),
-        "categories",
-        "num_users",
-        (F.col("popularity") >= F.lit(popular_from)).alias("is_popular"),
-    )
+_BATCH_USERS = 512  # arrays of a hundred places each then stay near the processor
 
 
-def user_metrics(
-    judged: DataFrame, facts: DataFrame, ks: Sequence[int], num_catalogue: int, num_users: int
-) -> DataFrame:
+def user_metrics(judged: DataFrame, catalogue: Catalogue, ks: Sequence[int]) -> DataFrame:
     """`user`, `recommender` and a column `{metric}_{k}` for every metric and k.
 
     Args:
-        judged: as `evaluation.judged` makes it.
-        facts: as `item_facts` makes it; a listed item without facts has no category and no user.
-        num_catalogue: items known, for accuracy.
-        num_users: users known, for novelty.
+        judged: as `evaluation.judged` makes it, items by item_idx.
+        catalogue: of the cut that was listed; an item beyond it has no category and no user.
+        ks: list lengths.
     """
-    hit = F.array_contains("truth", F.col("item"))
-    places = F.struct(
-        "rank",
-        "hit",
-        F.coalesce("categories", F.array().cast("array<string>")).alias("categories"),
-        F.coalesce("num_users", F.lit(0)).cast("long").alias("num_users"),
-        F.coalesce("is_popular", F.lit(False)).alias("is_popular"),
-    )
-    per_user = (
-        judged.select("user", "recommender", "truth", F.posexplode_outer("listed").alias("place", "item"))
-        .select(
-            "user",
-            "recommender",
-            "item",
-            F.size("truth").alias("num_truth"),
-            (F.col("place") + 1).alias("rank"),
-            hit.alias("hit"),
-        )
-        .join(facts, "item", how="left")
-        .groupBy("user", "recommender")
-        .agg(
-            F.max("num_truth").alias("num_truth"),
-            F.array_sort(F.collect_list(F.when(F.col("rank").isNotNull(), places))).alias("places"),
-        )
-    )
-    columns = [column for k in ks for column in _columns(k, num_catalogue, num_users)]
-    return per_user.select("user", "recommender", *columns)
+    shared = judged.sparkSession.sparkContext.broadcast(catalogue)
+    names = ("user", "recommender")
+    doubles = [StructField(f"{metric}_{k}", DoubleType()) for k in ks for metric in METRICS]
+    schema = StructType([*[judged.schema[name] for name in names], *doubles])
+
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for start in range(0, batch.num_rows, _BATCH_USERS):
+                part = batch.slice(start, _BATCH_USERS)
+                values = _values(part["truth"], part["listed"], shared.value, ks)
+                columns = [part[name] for name in names] + [pa.array(one) for one in values]
+                yield pa.RecordBatch.from_arrays(columns, names=schema.fieldNames())
+
+    first = F.slice("listed", 1, max(ks)).alias("listed")
+    return judged.select(*names, "truth", first).mapInArrow(work, schema)
 
 
-def _columns(k: int, num_catalogue: int, num_users: int) -> list[Column]:
-    top = F.slice("places", 1, k)
-    hit_ranks = F.transform(F.filter(top, lambda place: place["hit"]), lambda place: place["rank"])
-    hits, num_truth = F.size(hit_ranks), F.col("num_truth")
-    ideal = list(accumulate(1.0 / math.log2(rank + 1) for rank in range(1, k + 1)))
-    ideal_dcg = F.element_at(F.array(*[F.lit(value) for value in ideal]), F.least(num_truth, F.lit(k)))
-    wrong = F.size(top) + num_truth - 2 * hits
-    values = {
-        "ndcg": _sum(F.transform(hit_ranks, lambda rank: 1.0 / F.log2(rank + 1))) / ideal_dcg,
-        "recall": hits / num_truth,
-        "precision": hits / F.lit(k),
-        "map": _sum(F.transform(hit_ranks, lambda rank, place: (place + 1) / rank)) / num_truth,
-        "mrr": F.coalesce(1.0 / F.get(hit_ranks, F.lit(0)), F.lit(0.0)),
-        "hit_rate": (hits > 0).cast("double"),
-        "f1": 2 * hits / (num_truth + F.lit(k)),
-        "accuracy": 1.0 - wrong / F.lit(max(num_catalogue, 1)),
-        "novelty": _mean(F.transform(top, lambda place: _bits(place, num_users))),
-        "diversity": _mean(_distances(top, k)),
-        "popularity_share": _mean(F.transform(top, lambda place: place["is_popular"].cast("double"))),
-    }
-    return [values[metric].alias(f"{metric}_{k}") for metric in METRICS]
-
-
-def _bits(place: Column, num_users: int) -> Column:
-    return F.log2(F.lit(float(max(num_users, 1))) / F.greatest(place["num_users"], F.lit(1)))
-
-
-def _distances(top: Column, k: int) -> Column:
-    def distance(a: Column, b: Column) -> Column:
-        shared = F.size(F.array_intersect(a["categories"], b["categories"]))
-        both = F.size(a["categories"]) * F.size(b["categories"])
-        return F.when(both > 0, 1.0 - shared / F.sqrt(both)).otherwise(1.0)
-
-    return F.flatten(
-        F.transform(
-            top,
-            lambda a, place: F.transform(F.slice(top, place + 2, F.lit(k)), lambda b: distance(a, b)),
-        )
-    )
-
-
-def _sum(values: Column) -> Column:
-    return F.aggregate(values, F.lit(0.0), lambda total, value: total + value)
-
-
-def _mean(values: Column) -> Column:
-    return _sum(values) / F.greatest(F.size(values), F.lit(1))
+def _values(
+    truth: pa.ListArray, listed: pa.ListArray, catalogue: Catalogue, ks: Sequence[int]
+) -> Iterator[NDArray[np.float64]]:
+    num_truth, num_listed = (np.asarray(items.value_lengths()) for items in (truth, listed))
+    item_idx = np.zeros((len(listed), max(ks)), np.int64)  # one width: sums of other widths have other bits
+    item_idx[np.arange(max(ks)) < num_listed[:, None]] = listed.flatten()
+    hits = metrics.hits_of(item_idx, truth.flatten().to_numpy(), num_truth)
+    known = np.where(item_idx < len(catalogue.bits), item_idx, 1)
+    for k in ks:
+        yield metrics.ndcg_at_k(hits, num_truth, k)
+        yield metrics.recall_at_k(hits, num_truth, k)
+        yield metrics.precision_at_k(hits, num_truth, k)
+        yield metrics.map_at_k(hits, num_truth, k)
+        yield metrics.mrr_at_k(hits, num_truth, k)
+        yield metrics.hit_rate_at_k(hits, num_truth, k)
+        yield metrics.f1_at_k(hits, num_truth, k)
+        yield metrics.accuracy_at_k(hits, num_truth, k, num_listed, max(catalogue.num_items, 1))
+        yield beyond_accuracy.novelty_at_k(known, k, catalogue.bits)
+        yield beyond_accuracy.diversity_at_k(known, k, catalogue.categories)
+        yield beyond_accuracy.popularity_share_at_k(known, k, catalogue.is_popular)

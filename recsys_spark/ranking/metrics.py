@@ -2,8 +2,9 @@
 
 `hits` is boolean [B, K]: is the item at rank 1..K one of the user's truth; False past the list's end.
 `num_truth` is integer [B], at least 1: a user without truth is not judged and is left out before.
-Each function gives float64 [B], between 0 and 1; a user without a list has no hit and so 0 (accuracy
-aside). A list shorter than k is judged as if its missing places held misses.
+Each metric gives float64 [B], between 0 and 1; a user without a list has no hit and so 0 (accuracy
+aside). A list shorter than k is judged as if its missing places held misses. A user's value has the
+same bits in whatever batch it stands, K being the same.
 """
 
 from __future__ import annotations
@@ -16,6 +17,17 @@ from numpy.typing import NDArray
 Hits = NDArray[np.bool_]
 Counts = NDArray[Any]
 Values = NDArray[np.float64]
+
+
+def hits_of(item_idx: Counts, truth: Counts, num_truth: Counts) -> Hits:
+    """Which listed items [B, K] are truth: `truth` holds the items of row after row, `num_truth` [B] of each.
+
+    Items are positive and below 2^31; 0 past the list's end.
+    """
+    rows = np.arange(len(item_idx), dtype=np.int64) << 31
+    wanted = np.append(np.sort(np.repeat(rows, num_truth) + truth), -1)  # -1 equals no key
+    keys = rows[:, None] + item_idx
+    return np.asarray(wanted[np.searchsorted(wanted[:-1], keys)] == keys)
 
 
 def recall_at_k(hits: Hits, num_truth: Counts, k: int) -> Values:

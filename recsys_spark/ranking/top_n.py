@@ -19,8 +19,8 @@ from recsys_spark.ranking import survivors
 Floats = NDArray[Any]
 Ints = NDArray[Any]
 
-BLOCK_ITEMS = 8192  # columns of the matrix product at a time
-BLOCK_USERS = 256  # its rows: 8 MiB of scores
+BLOCK_ITEMS = 32_768  # columns of the matrix product at a time
+BLOCK_USERS = 256  # its rows: at most 32 MiB of scores
 
 
 @dataclass(frozen=True)

@@ -83,3 +83,23 @@ def test_each_judged_user_stands_once_for_each_recommender(spark):
         (3, "model", []),
         (3, "popularity", []),
     ]
+
+
+def test_numbers_take_the_place_of_ids_in_order_and_an_unknown_id_is_still_the_same_item(spark):
+    rows = [
+        ("u", "published", ["b", "new", "a"], ["a", "b", "c", "new"]),
+        ("u", "control", ["c"], ["c"]),
+        ("v", "published", ["a"], []),
+    ]
+    pairs = spark.createDataFrame(
+        rows, "user string, recommender string, truth array<string>, listed array<string>"
+    )
+    items = spark.createDataFrame([("a", 4), ("b", 3), ("c", 2)], "item_id string, item_idx int")
+    got = {(row.user, row.recommender): row for row in judged.by_item_idx(pairs, items).collect()}
+    unknown = got["u", "published"].truth[1]
+    assert 2**30 <= unknown < 2**31
+    assert {key: (row.truth, row.listed) for key, row in got.items()} == {
+        ("u", "published"): ([3, unknown, 4], [4, 3, 2, unknown]),
+        ("u", "control"): ([2], [2]),
+        ("v", "published"): ([4], []),
+    }

@@ -1,14 +1,19 @@
-"""Spark's metrics against the NumPy definitions, on lists drawn at random."""
+"""What Spark measures against the definitions applied to whole arrays or pair by pair, on lists drawn at random."""
+
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from recsys_spark.evaluation import judged
-from recsys_spark.evaluation.measure import CatalogueFacts, catalogue_facts, measure
-from recsys_spark.evaluation.user_metrics import METRICS, item_facts, user_metrics
+from recsys_spark.evaluation.catalogue import catalogue
+from recsys_spark.evaluation.measure import measure
+from recsys_spark.evaluation.user_metrics import METRICS, user_metrics
 from recsys_spark.ranking import beyond_accuracy, metrics
 
+BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
 V, USERS, N, KS = 40, 60, 12, (3, 15)
 RNG = np.random.default_rng(4)
 CATEGORIES = [
@@ -19,15 +24,24 @@ POPULARITY = ITEM_USERS * 1.0
 LENGTHS = [0, 1, 2, N, *RNG.integers(0, N + 1, size=USERS - 4).tolist()]
 LISTS = [RNG.permutation(np.arange(2, V))[:n].tolist() for n in LENGTHS]
 TRUTH = [RNG.permutation(np.arange(2, V))[: RNG.integers(1, 9)].tolist() for _ in range(USERS)]
-FACTS = CatalogueFacts(num_items=V - 2, num_eligible=30, num_users=50, popular_from=20.0)
+WITHOUT_FACTS = (9, V - 1)  # listed, and no row of ITEM_FEATURES: within the numbers and beyond the last
+for nameless in WITHOUT_FACTS:
+    CATEGORIES[nameless], ITEM_USERS[nameless], POPULARITY[nameless] = [], 0, 0.0
 
 
-@pytest.fixture(scope="module")
-def features(spark):
-    rows = [(i, CATEGORIES[i], int(ITEM_USERS[i]), float(POPULARITY[i])) for i in range(2, V)]
-    return spark.createDataFrame(
-        rows, "item_idx int, categories array<string>, num_users long, popularity double"
-    )
+def item_features(order):
+    chosen = [i for i in order if i not in WITHOUT_FACTS]
+    columns = {
+        "item_idx": pa.array(chosen, pa.int32()),
+        "categories": pa.array([CATEGORIES[i] for i in chosen], pa.list_(pa.string())),
+        "is_available": [True] * len(chosen),
+        "num_users": ITEM_USERS[chosen],
+        "popularity": POPULARITY[chosen],
+    }
+    return pa.table(columns)
+
+
+ITEMS = replace(catalogue(item_features(range(2, V)), num_users=50), num_eligible=30)
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +65,24 @@ def pairs(spark):
 
 
 @pytest.fixture(scope="module")
-def measured(pairs, features):
-    return run(pairs, features)
+def measured(pairs):
+    return run(pairs)
 
 
-def run(pairs, features, min_users=5, seed=1):
-    names = ["drawn", "popularity"]
-    return measure(pairs, features, "item_idx", FACTS, names, "time", KS, min_users, 200, seed)
+def run(pairs, items=ITEMS, min_users=5, seed=1):
+    return measure(pairs, items, ["drawn", "popularity"], "time", KS, min_users, 200, seed)
+
+
+def diversity(listed):
+    """The definition pair by pair, with sets: shared with nothing that is tested."""
+    chosen = [set(CATEGORIES[i]) for i in listed]
+    pairs = list(combinations(chosen, 2))
+    cosines = [len(a & b) / np.sqrt(len(a) * len(b)) if a and b else 0.0 for a, b in pairs]
+    return 1 - sum(cosines) / len(pairs) if pairs else 0.0
+
+
+def mean(values):
+    return sum(values) / max(len(values), 1)
 
 
 def numpy_metrics(lists):
@@ -71,21 +96,19 @@ def numpy_metrics(lists):
         for name in ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "f1"):
             out[f"{name}_{k}"] = getattr(metrics, f"{name}_at_k")(hits, num_truth, k)
         listed = np.array([len(items) for items in lists])
-        out[f"accuracy_{k}"] = metrics.accuracy_at_k(hits, num_truth, k, listed, FACTS.num_items)
-        out[f"novelty_{k}"] = beyond_accuracy.novelty_at_k(item_idx, k, ITEM_USERS, FACTS.num_users)
-        out[f"diversity_{k}"] = beyond_accuracy.diversity_at_k(item_idx, k, CATEGORIES)
-        is_popular = FACTS.popular_from <= POPULARITY
-        out[f"popularity_share_{k}"] = beyond_accuracy.popularity_share_at_k(item_idx, k, is_popular)
+        out[f"accuracy_{k}"] = metrics.accuracy_at_k(hits, num_truth, k, listed, ITEMS.num_items)
+        bits = np.log2(ITEMS.num_users / np.maximum(ITEM_USERS, 1))
+        top = [items[:k] for items in lists]
+        out[f"novelty_{k}"] = np.array([mean([bits[i] for i in items]) for items in top])
+        out[f"diversity_{k}"] = np.array([diversity(items) for items in top])
+        popular_from = np.sort(POPULARITY[POPULARITY > 0])[::-1][(np.sum(POPULARITY > 0) - 1) // 10]
+        shares = [mean([POPULARITY[i] >= popular_from for i in items]) for items in top]
+        out[f"popularity_share_{k}"] = np.array(shares)
     return out
 
 
-def test_every_user_and_metric_equals_the_numpy_definition(pairs, features):
-    facts = item_facts(features, "item_idx", FACTS.popular_from)
-    rows = (
-        user_metrics(pairs, facts, KS, FACTS.num_items, FACTS.num_users)
-        .where("recommender = 'drawn'")
-        .collect()
-    )
+def test_every_user_and_metric_equals_the_definition(pairs):
+    rows = user_metrics(pairs, ITEMS, KS).where("recommender = 'drawn'").collect()
     assert len(rows) == USERS
     by_user = {row.user: row for row in rows}
     expected = numpy_metrics(LISTS)
@@ -99,7 +122,7 @@ def test_means_and_coverage_equal_numpy(measured):
     expected = {name: values.mean() for name, values in numpy_metrics(LISTS).items()}
     padded = np.array([items + [0] * (N - len(items)) for items in LISTS])
     for k in KS:
-        expected[f"coverage_{k}"] = beyond_accuracy.coverage_at_k(padded, k, FACTS.num_eligible)
+        expected[f"coverage_{k}"] = beyond_accuracy.coverage_at_k(padded, k, ITEMS.num_eligible)
     got = {f"{r['metric']}_{r['k']}": r["value"] for r in measured if r["recommender"] == "drawn"}
     assert got == pytest.approx(expected, abs=1e-9)
 
@@ -116,30 +139,52 @@ def test_the_difference_is_paired_and_its_interval_lies_around_it(measured):
     assert abs(same["ci_high"]) < 1e-12
 
 
-def test_partitioning_and_order_change_no_bit(measured, pairs, features):
-    again = run(pairs.repartition(5, "truth").orderBy("listed"), features.repartition(2))
-    assert again == measured
+def test_partitioning_and_order_change_no_bit(measured, pairs):
+    items = replace(catalogue(item_features(range(V - 1, 1, -1)), 50), num_eligible=ITEMS.num_eligible)
+    assert run(pairs.repartition(5, "truth").orderBy("listed"), items) == measured
 
 
-def test_another_seed_moves_the_interval_and_not_the_value_and_few_users_are_not_judged(
-    measured, pairs, features
-):
-    other = run(pairs, features, min_users=USERS + 1, seed=2)
+def test_a_user_has_the_same_bits_in_whatever_batch(spark, pairs):
+    whole = sorted(user_metrics(pairs, ITEMS, KS).collect())
+    before = spark.conf.get(BATCH)
+    spark.conf.set(BATCH, "1")
+    try:
+        alone = sorted(user_metrics(pairs.orderBy("listed"), ITEMS, KS).collect())
+    finally:
+        spark.conf.set(BATCH, before)
+    assert alone == whole
+
+
+def test_another_seed_moves_the_interval_and_not_the_value_and_few_users_are_not_judged(measured, pairs):
+    other = run(pairs, min_users=USERS + 1, seed=2)
     assert [row["value"] for row in other] == [row["value"] for row in measured]
     assert [row["ci_low"] for row in other] != [row["ci_low"] for row in measured]
     assert all(row["is_judged"] and row["num_users"] == USERS for row in measured)
     assert not any(row["is_judged"] for row in other)
 
 
-def test_no_users_at_all_give_rows_without_values(pairs, features):
-    rows = run(pairs.where("false"), features)
+def test_no_users_at_all_give_rows_without_values(pairs):
+    rows = run(pairs.where("false"))
     assert {row["num_users"] for row in rows} == {0}
     assert {row["value"] for row in rows if row["metric"] == "ndcg"} == {None}
     assert not any(row["is_judged"] for row in rows)
 
 
 def test_popular_is_the_most_popular_tenth_of_the_used_items_with_ties():
-    popularity = [0.0, 9.0, 9.0, *[1.0] * 8]
-    table = pa.table({"popularity": popularity, "is_available": [True] * 10 + [False]})
-    assert catalogue_facts(table, 5) == CatalogueFacts(11, 9, 5, 9.0)
-    assert catalogue_facts(table.slice(0, 1), 5).popular_from == float("inf")
+    columns = {
+        "item_idx": pa.array(range(12, 1, -1), pa.int32()),
+        "categories": pa.array([["b"], None, [], ["a", "b"], *[["a"]] * 7], pa.list_(pa.string())),
+        "is_available": [True] * 10 + [False],
+        "num_users": [0, *[4] * 10],
+        "popularity": [0.0, 9.0, 9.0, *[1.0] * 8],
+    }
+    items = catalogue(pa.table(columns), 8)
+    assert (items.num_items, items.num_eligible, items.num_users) == (11, 9, 8)
+    assert np.flatnonzero(items.is_popular).tolist() == [10, 11]
+    assert items.bits.tolist() == [3, 3, *[1] * 10, 3]
+    starts, codes, num = items.categories
+    assert num == 2
+    assert np.diff(starts).tolist() == [0, 0, *[1] * 7, 2, 0, 0, 1]
+    assert codes[starts[9]] == codes[2 - 2] != codes[starts[12]] == codes[starts[9] + 1]
+    assert not catalogue(pa.table(columns).slice(0, 1), 8).is_popular.any()
+    assert len(catalogue(pa.table(columns).slice(0, 0), 8).bits) == 2

@@ -47,6 +47,14 @@ def test_lists_shorter_than_k_miss_in_their_empty_places():
     assert metrics.mrr_at_k(HITS[:, :0], TRUTH, 8).tolist() == [0, 0, 0, 0]
 
 
+def test_hits_are_the_listed_items_of_the_same_users_truth():
+    item_idx = np.array([[5, 7, 2**31 - 1], [7, 5, 0], [0, 0, 0]])
+    truth, num_truth = np.array([9, 2**31 - 1, 5, 7, 5]), np.array([3, 1, 1])
+    expected = [[True, False, True], [True, False, False], [False] * 3]
+    assert metrics.hits_of(item_idx, truth, num_truth).tolist() == expected
+    assert metrics.hits_of(item_idx[:0], truth[:0], num_truth[:0]).shape == (0, 3)
+
+
 @pytest.mark.parametrize("k", [1, 5, 10, 15])
 def test_agree_with_ranx_on_strict_scores(k):
     rng = np.random.default_rng(11)

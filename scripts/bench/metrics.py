@@ -1,0 +1,112 @@
+"""The metrics of twenty million recommended rows by our Spark code, beside a lazy polars program.
+
+Both read the same Parquet files and take every metric but no bootstrap; a mean that differs by more than 1e-9
+fails the run. `--users` makes it smaller.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlparse
+
+from peers import polars_metrics, recommended
+from pyspark.sql import SparkSession
+
+from recsys_spark import cli, config, tables
+from recsys_spark.evaluation import catalogue, judged, measure
+from recsys_spark.lake import Lake
+
+KS, REPEATS = (10, 20, 100), 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--users", type=int, default=213_000)
+    parser.add_argument("--folder", help="lake to keep and to use again; one for each number of users")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.folder or temporary
+        settings = config.load(["local"], [f"lake.root={folder}", "spark.master=local[2]"])
+        spark, lake = cli.session(settings, "bench"), Lake(folder)
+        spark.sparkContext.setLogLevel("ERROR")
+        if not lake.dates(tables.LISTS):
+            recommended.write(spark, lake, args.users)
+        ours, taken = median(lambda: by_spark(spark, lake))
+        polars, polars_taken = median(lambda: by_polars(lake))
+        rows = polars_metrics.num_rows(paths(lake, tables.LISTS))
+        num_users = lake.num_rows(tables.TRUTH, recommended.DATE)
+        spark.stop()
+    check(ours, polars)
+    line = {
+        "name": "metrics",
+        "settings": {
+            "items": recommended.ITEMS,
+            "top": recommended.TOP,
+            "ks": KS,
+            "threads": 2,
+            "bootstrap": "left out on both sides",
+        },
+        "figures": {
+            "users": num_users,
+            "rows": rows,
+            "seconds": round(taken, 2),
+            "polars_seconds": round(polars_taken, 2),
+        },
+        "ratios": {"polars": round(taken / polars_taken, 3)},
+    }
+    print(json.dumps(line))
+
+
+def median(run: Callable[[], dict[str, float]]) -> tuple[dict[str, float], float]:
+    """What a run found and the median of its seconds, after one that warms up."""
+    found, taken = run(), []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        found = run()
+        taken.append(time.perf_counter() - began)
+    print("seconds:", *[f"{one:.2f}" for one in taken], file=sys.stderr)
+    return found, statistics.median(taken)
+
+
+def by_spark(spark: SparkSession, lake: Lake) -> dict[str, float]:
+    """The test half of `jobs/evaluate.py`."""
+    day, cut, names = recommended.DATE, "test", [recommended.RECOMMENDER]
+    pairs = judged.on_test(
+        lake.read(spark, tables.TRUTH, day, cut=cut), lake.read(spark, tables.LISTS, day, cut=cut), names
+    )
+    items = catalogue.catalogue(
+        lake.read_rows(tables.ITEM_FEATURES, day, cut=cut), lake.num_rows(tables.USER_FEATURES, day, cut=cut)
+    )
+    rows = measure.measure(pairs, items, names, "time", KS, 1, 0, 1)
+    return {f"{row['metric']}_{row['k']}": row["value"] for row in rows}
+
+
+def by_polars(lake: Lake) -> dict[str, float]:
+    num_users = lake.num_rows(tables.USER_FEATURES, recommended.DATE, cut="test")
+    files = [paths(lake, table) for table in (tables.LISTS, tables.TRUTH, tables.ITEM_FEATURES)]
+    return polars_metrics.measure(*files, num_users, KS)
+
+
+def paths(lake: Lake, table: Any) -> list[str]:
+    return [urlparse(file.uri).path for file in lake.files(table, recommended.DATE, "test")]
+
+
+def check(ours: dict[str, float], polars: dict[str, float]) -> None:
+    differ = [
+        f"{name}: ours {value!r}, polars {polars.get(name)!r}"
+        for name, value in ours.items()
+        if name not in polars or abs(value - polars[name]) > 1e-9 * abs(polars[name])
+    ]
+    if differ or set(ours) != set(polars):
+        sys.exit(f"metrics: {'; '.join(differ) or sorted(set(polars) ^ set(ours))}")
+
+
+if __name__ == "__main__":
+    main()
