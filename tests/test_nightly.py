@@ -295,6 +295,24 @@ def test_popularity_fills_the_lists_when_every_model_is_too_old(
     assert {len(row["items"]) for row in lists} == {nights.N}
 
 
+def test_transitions_fill_the_lists_of_a_whole_night(
+    spark: SparkSession, source: Path, lake: Path, copy: Path
+) -> None:
+    chosen = nights.settings(copy, source, recommend__recommender="transitions")
+    jobs = ("train", "recommend", "check", "evaluate", "publish")
+    outcome = nights.run(spark, chosen, FIRST, jobs)
+    assert (outcome.job, outcome.exit_status) == ("publish", 0), outcome.message
+    lists = recommended(copy, FIRST)
+    assert set(lists) == set(recommended(lake, FIRST))
+    assert {len(row["items"]) for row in lists.values()} == {nights.N}
+    by_model = [row for row in lists.values() if row["recommender"] == "transitions"]
+    assert len(by_model) >= nights.USERS
+    assert {row["model_version"] for row in by_model} == {versions(copy, FIRST)["published"]}
+    assert ndcg(copy, FIRST)["transitions"] > ndcg(copy, FIRST)["popularity"] + 0.1
+    similar = nights.rows(copy, tables.SIMILAR_ITEMS, FIRST)
+    assert similar and all(row["item_id"] not in {i["item_id"] for i in row["items"]} for row in similar)
+
+
 @pytest.mark.slow
 def test_nights_out_of_order_with_too_few_users_to_train_are_whole(
     spark: SparkSession, source: Path, tmp_path: Path

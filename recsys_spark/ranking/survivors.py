@@ -88,8 +88,8 @@ def add(
 @compiled
 def decide(
     users: Array, vectors: Array, offsets: Array, error: Array, unwanted: Array, starts: Array,
-    kept: Array, scores: Array, count: Array, floor: Array, is_wide: Array,
     item_idx: Array, exact: Array, num_listed: Array,
+    kept: Array, scores: Array, count: Array, floor: Array, is_wide: Array,
 ) -> None:  # fmt: skip
     """Write each user's list: the survivors by float64 score descending, then by item_idx.
 
@@ -222,4 +222,4 @@ def _dot(user: Array, vector: Array) -> float:
     total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
     for place in range(whole, len(user)):
         total += user[place] * np.float64(vector[place])
-    return total
+    return float(total)

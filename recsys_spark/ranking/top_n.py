@@ -111,8 +111,8 @@ def _block(users: Floats, items: Candidates, starts: Ints, unwanted: Ints, out: 
         survivors.add(scores, offsets, start, error, num_items, unwanted, next_unwanted, starts[1:], *found)
     rows = slice(first, first + len(users))
     survivors.decide(
-        users.astype(np.float64), items.vectors, items.offsets, error, unwanted, starts, *found,
-        out.item_idx[rows], out.scores[rows], out.num_items[rows],
+        users.astype(np.float64), items.vectors, items.offsets, error, unwanted, starts,
+        out.item_idx[rows], out.scores[rows], out.num_items[rows], *found,
     )  # fmt: skip
 
 

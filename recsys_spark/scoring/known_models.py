@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +16,11 @@ from pyspark.sql import DataFrame
 from threadpoolctl import threadpool_limits
 
 from recsys_spark.errors import TrainingError
+from recsys_spark.models import artifacts, transitions
+from recsys_spark.scoring.forms import Form, Vectors
 from recsys_spark.transforms import index
 
 log = logging.getLogger(__name__)
-
-Encode = Callable[[dict[str, NDArray[Any]]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,11 @@ class KnownModel:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """`encode` gives user vectors [B, D+1] from histories [B, L]; `item_vectors` [V, D+1], bias last."""
+    """A model in this process: its form, and which items [V] it learnt from."""
 
     name: str
     version: str
-    encode: Encode
-    item_vectors: NDArray[np.float32]
+    form: Form
     is_trained: NDArray[np.bool_]
 
 
@@ -120,19 +118,19 @@ def load(model: KnownModel, num_threads: int) -> LoadedModel:
     """
     key = (model.version, num_threads)
     if key not in _loaded:
-        # Loading these starts TensorFlow: only processes that encode users may pay for it.
-        from recsys_spark.models import artifacts, self_attention
-
         folder = model.fetch(model.version)
         artifacts.verify(folder, model.files)
-        _loaded[key] = LoadedModel(
-            model.name,
-            model.version,
-            self_attention.load_encoder(folder, num_threads),
-            artifacts.load_item_vectors(folder),
-            artifacts.load_trained_items(folder),
-        )
+        form = transitions.load(folder) if model.name == transitions.NAME else _vectors(folder, num_threads)
+        _loaded[key] = LoadedModel(model.name, model.version, form, artifacts.load_trained_items(folder))
     return _loaded[key]
+
+
+def _vectors(folder: Path, num_threads: int) -> Vectors:
+    # This starts TensorFlow: only processes that encode users by a network may pay for it.
+    from recsys_spark.models import self_attention
+
+    encode = self_attention.load_encoder(folder, num_threads)
+    return Vectors(encode, artifacts.load_item_vectors(folder))
 
 
 def cap_threads(num_threads: int) -> None:

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys_spark.ranking.top_n import Candidates, Lists, candidates, top_n
+from recsys_spark.ranking.top_n import Candidates, Lists, top_n
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
+from recsys_spark.scoring.forms import Pairs, Rank, ranking
 from recsys_spark.scoring.known_models import LoadedModel
 
 TOO_FEW = "too_few_candidates"
@@ -27,18 +28,15 @@ class Ranker:
     """Everything about the items and the model, packed once; `lists` is then called batch after batch.
 
     Attributes:
-        model: None when popularity alone fills the lists.
-        trained: the model's candidates, None without a model.
+        model, rank: None when popularity alone fills the lists.
         num_items: N, places in a list.
-        batch_users: B, the one shape in which users are encoded; smaller batches are padded.
     """
 
     items: Catalogue
     popular: Candidates
     model: LoadedModel | None
-    trained: Candidates | None
+    rank: Rank | None
     num_items: int
-    batch_users: int
 
     def lists(self, users: pa.RecordBatch) -> pa.RecordBatch:
         """Rank at most `batch_users` users; see `scoring.lists` for the columns in and out."""
@@ -52,40 +50,32 @@ class Ranker:
             num_items[short] += _append(listed, scores, by_model.num_items, short, tail)
         return self._rows(users, listed, scores, by_model.num_items, num_items)
 
-    def _by_model(self, users: pa.RecordBatch, left_out: tuple[Array, Array]) -> Lists:
+    def _by_model(self, users: pa.RecordBatch, left_out: Pairs) -> Lists:
         num_users, shape = len(users), (len(users), self.num_items)
+        lists = Lists(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(num_users, np.int64))
         length = columns.longest(users["items"])
-        nobody = Lists(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(num_users, np.int64))
-        if self.model is None or self.trained is None or not length:
-            return nobody
-        history = {name: columns.matrix(users[name], length) for name in HISTORY}
+        if self.model is None or self.rank is None or not length:
+            return lists
+        histories = {name: columns.matrix(users[name], length) for name in HISTORY}
         vocabulary = len(self.model.is_trained)
-        known = np.where(history["items"] < vocabulary, history["items"], UNKNOWN)
-        history["items"] = known.astype(np.int32)
+        known = np.where(histories["items"] < vocabulary, histories["items"], UNKNOWN)
+        histories["items"] = known.astype(np.int32)
         is_control = users["is_control"].to_numpy(zero_copy_only=False)
-        has_history = self.model.is_trained[known].any(axis=1) & ~is_control
-        if not has_history.any():
-            return nobody
-        padded = {name: _padded(values, self.batch_users) for name, values in history.items()}
-        vectors = self.model.encode(padded)[:num_users]
-        # Rows without a usable history are ranked along, so that no batch has a shape of its own.
-        best = top_n(np.where(has_history[:, None], vectors, 0), self.trained, self.num_items, left_out)
-        best.item_idx[~has_history] = 0
-        return Lists(best.item_idx, best.scores, np.where(has_history, best.num_items, 0))
+        rows = np.flatnonzero(self.model.is_trained[known].any(axis=1) & ~is_control)
+        if len(rows):
+            histories = {name: values[rows] for name, values in histories.items()}
+            best = self.rank(histories, self.num_items, _of_rows(left_out, rows, num_users))
+            lists.item_idx[rows], lists.scores[rows] = best.item_idx, best.scores
+            lists.num_items[rows] = best.num_items
+        return lists
 
-    def _by_popularity(
-        self, users: pa.RecordBatch, rows: Array, left_out: tuple[Array, Array], by_model: Lists
-    ) -> Lists:
-        row_of = np.full(len(users), -1)
-        row_of[rows] = np.arange(len(rows))
+    def _by_popularity(self, users: pa.RecordBatch, rows: Array, left_out: Pairs, by_model: Lists) -> Lists:
         listed_rows, places = np.nonzero(by_model.item_idx)
-        out_rows = row_of[np.concatenate([left_out[0], listed_rows])]
-        out_items = np.concatenate([left_out[1], by_model.item_idx[listed_rows, places]])
+        listed = by_model.item_idx[listed_rows, places]
+        unwanted = np.concatenate([left_out[0], listed_rows]), np.concatenate([left_out[1], listed])
         segments = users["segment"].take(pa.array(rows)).to_pylist()
         vectors = self.items.popularity.user_vectors(segments)
-        return top_n(
-            vectors, self.popular, self.num_items, (out_rows[out_rows >= 0], out_items[out_rows >= 0])
-        )
+        return top_n(vectors, self.popular, self.num_items, _of_rows(unwanted, rows, len(users)))
 
     def _rows(
         self, users: pa.RecordBatch, listed: Array, scores: Array, num_by_model: Array, num_items: Array
@@ -117,14 +107,32 @@ class Ranker:
 
 
 def ranker(items: Catalogue, model: LoadedModel | None, num_items: int, batch_users: int) -> Ranker:
-    """Pack the candidates: trained and available ones for the model, used and available for popularity."""
-    trained = None
-    if model is not None:
-        is_available = np.zeros(len(model.is_trained), dtype=bool)
-        both = min(len(is_available), len(items.is_available))
-        is_available[:both] = items.is_available[:both]
-        trained = candidates(model.item_vectors, model.is_trained & is_available)
-    return Ranker(items, items.popular(), model, trained, num_items, batch_users)
+    """Pack the candidates: trained and available ones for the model, used and available for popularity.
+
+    Args:
+        batch_users: the one number of users that are encoded at a time; fewer are padded.
+    """
+    rank = ranking(model.form, candidates_of(model, items), batch_users) if model else None
+    return Ranker(items, items.popular(), model, rank, num_items)
+
+
+def candidates_of(model: LoadedModel, items: Catalogue) -> NDArray[np.bool_]:
+    """[V] of the model: trained and available."""
+    is_available = np.zeros(len(model.is_trained), dtype=bool)
+    both = min(len(is_available), len(items.is_available))
+    is_available[:both] = items.is_available[:both]
+    return model.is_trained & is_available
+
+
+def _of_rows(pairs: Pairs, rows: Array, num_users: int) -> Pairs:
+    """The pairs of these users, numbered by their place in `rows`."""
+    if len(rows) == num_users:
+        return pairs
+    place = np.full(num_users, -1)
+    place[rows] = np.arange(len(rows))
+    renumbered = place[pairs[0]]
+    kept = renumbered >= 0
+    return renumbered[kept], pairs[1][kept]
 
 
 def _append(listed: Array, scores: Array, num_listed: Array, rows: Array, tail: Lists) -> Array:
@@ -146,9 +154,3 @@ def _append(listed: Array, scores: Array, num_listed: Array, rows: Array, tail: 
 
 def _either(condition: Array, yes: str | None, no: str | None) -> pa.Array:
     return pc.if_else(pa.array(condition), pa.scalar(yes, pa.string()), pa.scalar(no, pa.string()))
-
-
-def _padded(values: Array, num_rows: int) -> Array:
-    out = np.zeros((num_rows, *values.shape[1:]), dtype=values.dtype)
-    out[: len(values)] = values
-    return out

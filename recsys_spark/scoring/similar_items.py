@@ -1,22 +1,30 @@
-"""The items most like each item: cosine of item vectors, ranked by the same exact top-N."""
+"""The items most like each item: by the cosine of item vectors, or what most follows it; the same exact top-N."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from recsys_spark import tables
-from recsys_spark.ranking.top_n import Candidates, candidates, top_n
+from recsys_spark.ranking.top_n import Lists, candidates, top_n
 from recsys_spark.scoring import columns, known_models
 from recsys_spark.scoring.catalogue import Catalogue
+from recsys_spark.scoring.forms import Vectors, ranking
 from recsys_spark.scoring.known_models import KnownModel, LoadedModel
+from recsys_spark.scoring.ranker import candidates_of
 
+Array = NDArray[Any]
+Alike = Callable[[Array, int], Lists]
+
+_NORMALISED_AT_ONCE = 65_536  # vectors in float64
 _RANKED = StructType([f for f in tables.ITEM_LISTS.schema if f.name != "run_date"])
 
 
@@ -37,38 +45,53 @@ def similar_items(
         if model is None:
             return
         known_models.cap_threads(num_threads)
-        others = None
+        alike = None
         for batch in batches:
             loaded = known_models.load(model, num_threads)
-            others = others or directions(loaded, shared.value)
+            alike = alike or most_alike(loaded, shared.value)
             for start in range(0, batch.num_rows, batch_items):
-                yield _lists(batch.slice(start, batch_items), shared.value, loaded, others, num_similar)
+                yield _lists(batch.slice(start, batch_items), shared.value, loaded, alike, num_similar)
 
     return frame.mapInArrow(rank, _RANKED).withColumn("run_date", F.lit(run_date))
 
 
-def directions(model: LoadedModel, items: Catalogue) -> Candidates:
-    """Trained and available items with their vectors at length 1, the bias left out; zero stays zero."""
-    is_available = np.zeros(len(model.is_trained), dtype=bool)
-    both = min(len(is_available), len(items.is_available))
-    is_available[:both] = items.is_available[:both]
-    return candidates(_unit(model.item_vectors[:, :-1]), model.is_trained & is_available)
+def most_alike(model: LoadedModel, items: Catalogue) -> Alike:
+    """What finds the trained and available items most like each of some trained ones."""
+    is_allowed = candidates_of(model, items)
+    if isinstance(model.form, Vectors):
+        return _by_cosine(model.form.item_vectors[:, :-1], is_allowed)
+    follow = ranking(model.form, is_allowed, 0)
+
+    def after(item_idx: Array, num_similar: int) -> Lists:
+        """As if the item were all that a user's history holds."""
+        return follow({"items": item_idx[:, None]}, num_similar, (np.arange(len(item_idx)), item_idx))
+
+    return after
 
 
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    wide = vectors.astype(np.float64)
-    norms = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.asarray(wide / np.where(norms > 0, norms, 1)).astype(np.float32)
+def _by_cosine(item_vectors: Array, is_allowed: Array) -> Alike:
+    directions = np.empty(item_vectors.shape, np.float32)
+    for start in range(0, len(item_vectors), _NORMALISED_AT_ONCE):
+        part = slice(start, start + _NORMALISED_AT_ONCE)
+        wide = item_vectors[part].astype(np.float64)
+        norms = np.linalg.norm(wide, axis=1, keepdims=True)
+        directions[part] = wide / np.where(norms > 0, norms, 1)
+    others = candidates(directions, is_allowed)
+
+    def nearest(item_idx: Array, num_similar: int) -> Lists:
+        return top_n(directions[item_idx], others, num_similar, (np.arange(len(item_idx)), item_idx))
+
+    return nearest
 
 
 def _lists(
-    batch: pa.RecordBatch, items: Catalogue, model: LoadedModel, others: Candidates, num_similar: int
+    batch: pa.RecordBatch, items: Catalogue, model: LoadedModel, alike: Alike, num_similar: int
 ) -> pa.RecordBatch:
     item_idx = batch["item_idx"].to_numpy()
     known = np.where(item_idx < len(model.is_trained), item_idx, 0)
     kept = np.flatnonzero(model.is_trained[known])
     own = known[kept]
-    best = top_n(_unit(model.item_vectors[own][:, :-1]), others, num_similar, (np.arange(len(own)), own))
+    best = alike(own, num_similar)
     filled = np.arange(num_similar)[None, :] < best.num_items[:, None]
     listed = pa.array(best.item_idx[filled])
     struct = {

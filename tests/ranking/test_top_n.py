@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from recsys_spark.ranking import top_n as top_n_module
 from recsys_spark.ranking.top_n import candidates, top_n
 
 
@@ -57,14 +58,25 @@ def test_float64_decides_between_items_that_float32_cannot_tell_apart():
     assert as_rows(got) == brute_force(users, items, allowed, 5, [set()] * 4)
 
 
-def test_result_does_not_depend_on_block_size():
+@pytest.mark.parametrize("kind", ["normal", "sorted", "tied"])
+def test_blocks_of_any_size_give_the_lists_of_brute_force(kind, monkeypatch):
     rng = np.random.default_rng(5)
-    users = rng.normal(size=(64, 9)).astype(np.float32)
-    items = candidates(rng.normal(size=(2000, 9)).astype(np.float32), np.ones(2000, dtype=bool))
-    whole = top_n(users, items, 20)
-    parts = [top_n(users[start : start + 2], items, 20) for start in range(0, 64, 2)]
-    assert np.array_equal(whole.item_idx, np.concatenate([p.item_idx for p in parts]))
-    assert np.array_equal(whole.scores, np.concatenate([p.scores for p in parts]))
+    users = rng.normal(size=(21, 9)).astype(np.float32)
+    vectors = rng.normal(size=(2000, 9)).astype(np.float32)
+    if kind == "sorted":  # each block is better than all before it, for the first user
+        vectors = vectors[np.argsort(vectors @ users[0])]
+    if kind == "tied":  # more equal scores than are kept, on both sides of the list's end
+        vectors[500:1900] = vectors[0]
+    allowed = rng.random(2000) < 0.9
+    seen = [set(rng.choice(2000, size=n).tolist()) for n in [0, 1500, *[40] * 19]]
+    expected = brute_force(users, vectors, allowed, 20, seen)
+    rows, item_idx = pairs(seen)
+    mixed = rng.permutation(len(rows))
+    for block_items, block_users in ((64, 8), (333, 1), (2000, 256)):
+        monkeypatch.setattr(top_n_module, "BLOCK_ITEMS", block_items)
+        monkeypatch.setattr(top_n_module, "BLOCK_USERS", block_users)
+        got = top_n(users, candidates(vectors, allowed), 20, (rows[mixed], item_idx[mixed]))
+        assert as_rows(got) == expected
 
 
 def test_fewer_candidates_than_n_give_a_shorter_list():

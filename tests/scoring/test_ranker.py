@@ -4,9 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from recsys_spark.models.transitions import Transitions
 from recsys_spark.scoring.catalogue import catalogue, segment_lists
+from recsys_spark.scoring.forms import Vectors
 from recsys_spark.scoring.known_models import LoadedModel
 from recsys_spark.scoring.ranker import TOO_FEW, ranker
+from recsys_spark.scoring.similar_items import most_alike
 
 RNG = np.random.default_rng(1)
 V, LENGTH = 30, 4
@@ -26,7 +29,7 @@ def encode(history):
 def model(untrained=()):
     is_trained = np.ones(V, dtype=bool)
     is_trained[[0, 1, *untrained]] = False
-    return LoadedModel("attention", "v1", encode, VECTORS, is_trained)
+    return LoadedModel("attention", "v1", Vectors(encode, VECTORS), is_trained)
 
 
 def items(num=V, unavailable=(), popular=range(2, V), segment=()):
@@ -170,6 +173,36 @@ def test_no_items_at_all_give_empty_lists_with_the_reason():
     got = ranker(items(num=2, popular=[]), None, 2, 8).lists(users((None, None, "", False)))
     assert listed(got) == [[]]
     assert got["reason"].to_pylist() == [TOO_FEW]
+
+
+def transitions(**follows):
+    """Item 2 is followed by 3 with weight 1.5: `i2={3: 1.5}`."""
+    rows = [follows.get(f"i{item}", {}) for item in range(V)]
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    neighbours = np.array([n for row in rows for n in sorted(row)], np.int32)
+    weights = np.array([row[n] for row in rows for n in sorted(row)], np.float32)
+    is_trained = np.arange(V) >= 2
+    return LoadedModel(
+        "transitions", "v2", Transitions(starts, neighbours, weights, is_trained, 0.5), is_trained
+    )
+
+
+def test_transitions_rank_by_what_followed_the_history_and_popularity_fills_up():
+    model = transitions(i5={9: 1.0, 7: 0.5, 8: 4.0}, i6={7: 0.75, 5: 9.0})
+    batch = users(([5, 6], [5, 6], "", False), (None, None, "", False), ([6], None, "", False))
+    got = ranker(items(unavailable=[8]), model, 4, 8).lists(batch)
+    assert listed(got) == [[7, 9, 2, 3], [2, 3, 4, 5], [5, 7, 2, 3]]
+    assert column(got, "score")[0] == [1.0, 0.5, -0.5, -1.5]
+    assert column(got, "source")[0] == ["transitions"] * 2 + ["popularity"] * 2
+    assert got["recommender"].to_pylist() == ["transitions", "popularity", "transitions"]
+    assert got["model_version"].to_pylist() == ["v2", None, "v2"]
+
+
+def test_similar_items_of_transitions_are_what_follows():
+    model = transitions(i5={9: 1.0, 7: 0.5, 8: 4.0, 5: 9.0})
+    alike = most_alike(model, items(unavailable=[8]))
+    lists = alike(np.array([5, 6]), 3)
+    assert lists.item_idx.tolist() == [[9, 7, 0], [0, 0, 0]]
 
 
 def test_ragged_histories_are_refused():
