@@ -12,6 +12,8 @@ Writes  segment_lists  what a visitor without an id gets, a list a segment
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -21,7 +23,7 @@ from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
 from recsys_spark.scoring import catalogue, known_models, lists, similar_items
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
-from recsys_spark.scoring.known_models import KnownModel
+from recsys_spark.scoring.known_models import KnownModel, LoadedModel
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
@@ -35,10 +37,10 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
         lake.read(spark, tables.TRUTH, run_date, cut="test"),
     )
     judged = _with_history(spark, lake, config, run_date, lists.with_control(judged, 0.0), "test")
-    made = lists.under_one_name(lists.lists(judged, past, None, *size, "test", run_date), POPULARITY)
+    made = lists.under_one_name(lists.lists(judged, past, None, *size, False, "test", run_date), POPULARITY)
     twin = _model(spark, lake, config, run_date, "twin", "test")
     if twin:
-        of_twin = lists.lists(judged, past, twin, *size, "test", run_date)
+        of_twin = lists.lists(judged, past, _load(config, twin), *size, False, "test", run_date)
         made = made.unionByName(lists.under_one_name(of_twin, twin.name))
 
     items = _items(lake, run_date, "night")
@@ -47,7 +49,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
         spark, lake, config, run_date, lists.with_control(active, chosen.control_share), "night"
     )
     model = _model(spark, lake, config, run_date, "published", "night")
-    tonight = lists.lists(active, items, model, *size, "night", run_date)
+    tonight = lists.lists(active, items, _load(config, model), *size, chosen.explain, "night", run_date)
 
     lake.write_rows(tables.SEGMENT_LISTS, run_date, catalogue.segment_lists(items, chosen.num_items))
     known = lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night")
@@ -85,6 +87,10 @@ def _model(
     if model:
         known_models.refuse_another_index(model, lake.read(spark, tables.ITEM_INDEX))
     return model
+
+
+def _load(config: Config, model: KnownModel | None) -> Callable[[], LoadedModel] | None:
+    return partial(known_models.load, model, config.recommend.num_threads) if model else None
 
 
 if __name__ == "__main__":

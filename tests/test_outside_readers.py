@@ -15,6 +15,14 @@ from pyspark.sql import SparkSession
 from recsys_spark import tables
 from recsys_spark.lake import Lake
 
+LISTED = {
+    "item_id": "i1",
+    "rank": 1,
+    "score": 0.5,
+    "source": "transitions",
+    "because": "i9",
+    "because_score": 0.25,
+}
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
 
@@ -23,7 +31,9 @@ def lake_root(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     root = str(tmp_path_factory.mktemp("readers") / "lake")
     lake = Lake(root)
     for day, user in ((dt.date(2024, 3, 1), "old"), (dt.date(2024, 3, 2), "new, odd ☕")):
-        rows = [(user, [("i1", 1, 0.5, "popularity")], "popularity", None, "", False, None, day)]
+        rows = [
+            (user, [("i1", 1, 0.5, "transitions", "i9", 0.25)], "transitions", None, "", False, None, day)
+        ]
         lake.write(
             spark, tables.RECOMMENDATIONS, day, spark.createDataFrame(rows, tables.RECOMMENDATIONS.schema)
         )
@@ -41,11 +51,11 @@ def snippet(name: str, root: str) -> dict[str, Any]:
 def test_polars_reads_the_live_lists(lake_root: str) -> None:
     live = snippet("polars", lake_root)["live"]
     assert live["user_id"].to_list() == ["new, odd ☕"]
-    assert live["items"].to_list() == [[{"item_id": "i1", "rank": 1, "score": 0.5, "source": "popularity"}]]
+    assert live["items"].to_list() == [[LISTED]]
 
 
 def test_duckdb_reads_the_live_lists(lake_root: str) -> None:
-    assert snippet("DuckDB", lake_root)["live"].fetchall() == [("new, odd ☕", "i1", 1, 0.5, "popularity")]
+    assert snippet("DuckDB", lake_root)["live"].fetchall() == [("new, odd ☕", *LISTED.values())]
 
 
 def test_pandas_reads_the_live_lists(lake_root: str) -> None:

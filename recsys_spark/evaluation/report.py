@@ -13,7 +13,7 @@ from recsys_spark.errors import MissingInputError
 
 
 def live_list(recommendations: pa.Table, item_features: pa.Table, user_id: str) -> list[dict[str, Any]]:
-    """`rank`, `item_id`, `title`, `score`, `source` of a user's list, by rank.
+    """`rank`, `item_id`, `title`, `score`, `source`, `because` of a user's list, by rank; titles where there are.
 
     Args:
         recommendations: the live run date of RECOMMENDATIONS.
@@ -37,6 +37,7 @@ def live_list(recommendations: pa.Table, item_features: pa.Table, user_id: str) 
             "title": titles.get(item["item_id"]),
             "score": item["score"],
             "source": item["source"],
+            "because": titles.get(item["because"]) or item["because"],
         }
         for item in listed
     ]

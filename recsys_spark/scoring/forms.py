@@ -13,11 +13,13 @@ from recsys_spark.models.transitions import Transitions, history_weights
 from recsys_spark.ranking import item_item
 from recsys_spark.ranking.item_item import ItemItem
 from recsys_spark.ranking.top_n import Lists, candidates, top_n
+from recsys_spark.scoring.reasons import Reasons, by_leaving_out, nothing
 
 Array = NDArray[Any]
 Pairs = tuple[Array, Array]  # (user row, item_idx)
 Encode = Callable[[Mapping[str, Array]], NDArray[np.float32]]
 Rank = Callable[[Mapping[str, Array], int, Pairs | None], Lists]
+Explain = Callable[[Mapping[str, Array], Lists], Reasons]
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,49 @@ def ranking(form: Form, is_allowed: NDArray[np.bool_], batch_users: int) -> Rank
     return _by_vectors(form, is_allowed, batch_users)
 
 
+def explaining(form: Form, batch_users: int, is_costly_allowed: bool) -> Explain:
+    """What gives the reasons of lists that `ranking` made, from the same histories.
+
+    Args:
+        is_costly_allowed: false: only where a reason costs next to nothing, as it does for transitions; a
+            network has to encode a user again for each event.
+    """
+    if isinstance(form, Transitions):
+        return _from_sums(form)
+    if not is_costly_allowed:
+        return lambda histories, lists: nothing(lists)
+
+    def explain(histories: Mapping[str, Array], lists: Lists) -> Reasons:
+        return by_leaving_out(histories, lists, _encoder(form, batch_users), form.item_vectors)
+
+    return explain
+
+
+def _from_sums(form: Transitions) -> Explain:
+    matrix = ItemItem(form.starts, form.neighbours, form.weights)
+
+    def explain(histories: Mapping[str, Array], lists: Lists) -> Reasons:
+        items = histories["items"]
+        weights = history_weights(items, form.history_decay)
+        parts = item_item.contributions(items, weights, matrix, lists.item_idx, 1)
+        return Reasons(parts.item_idx[:, :, 0], parts.scores[:, :, 0])
+
+    return explain
+
+
+def _encoder(form: Vectors, batch_users: int) -> Encode:
+    def encode(histories: Mapping[str, Array]) -> NDArray[np.float32]:
+        padded = {name: _padded(values, batch_users) for name, values in histories.items()}
+        return form.encode(padded)[: len(histories["items"])]
+
+    return encode
+
+
 def _by_vectors(form: Vectors, is_allowed: NDArray[np.bool_], batch_users: int) -> Rank:
-    items = candidates(form.item_vectors, is_allowed)
+    items, encode = candidates(form.item_vectors, is_allowed), _encoder(form, batch_users)
 
     def rank(histories: Mapping[str, Array], num_items: int, left_out: Pairs | None) -> Lists:
-        padded = {name: _padded(values, batch_users) for name, values in histories.items()}
-        vectors = form.encode(padded)[: len(histories["items"])]
-        return top_n(vectors, items, num_items, left_out)
+        return top_n(encode(histories), items, num_items, left_out)
 
     return rank
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -13,7 +13,7 @@ from pyspark.sql.types import StructType
 from recsys_spark import tables
 from recsys_spark.scoring import known_models
 from recsys_spark.scoring.catalogue import Catalogue
-from recsys_spark.scoring.known_models import KnownModel
+from recsys_spark.scoring.known_models import LoadedModel
 from recsys_spark.scoring.ranker import HISTORY, ranker
 
 _PARTS_OF_ONE = 1_000_000
@@ -61,10 +61,11 @@ def without_seen(users: DataFrame) -> DataFrame:
 def lists(
     users: DataFrame,
     items: Catalogue,
-    model: KnownModel | None,
+    load: Callable[[], LoadedModel] | None,
     num_items: int,
     batch_users: int,
     num_threads: int,
+    explain: bool,
     cut: str,
     run_date: dt.date,
 ) -> DataFrame:
@@ -72,10 +73,11 @@ def lists(
 
     Args:
         users: as `with_history` gives them.
-        model: None gives popularity alone.
+        load: gives the model in each process; None gives popularity alone.
         num_items: N.
         batch_users: users encoded and multiplied at a time.
         num_threads: of BLAS and TensorFlow in each process.
+        explain: give reasons also where they cost much.
     """
     shared = users.sparkSession.sparkContext.broadcast(items)
 
@@ -84,8 +86,7 @@ def lists(
         packed = None
         for batch in batches:
             if packed is None:  # not before the first batch: a partition without users loads nothing
-                loaded = known_models.load(model, num_threads) if model else None
-                packed = ranker(shared.value, loaded, num_items, batch_users)
+                packed = ranker(shared.value, load() if load else None, num_items, batch_users, explain)
             for start in range(0, batch.num_rows, batch_users):
                 yield packed.lists(batch.slice(start, batch_users))
 
@@ -102,9 +103,6 @@ def under_one_name(lists: DataFrame, recommender: str) -> DataFrame:
 def published(lists: DataFrame) -> DataFrame:
     """Rows of RECOMMENDATIONS from lists of cut night: what readers outside see has no item_idx."""
     items = F.transform(
-        "items",
-        lambda item: F.struct(item["item_id"], item["rank"], item["score"], item["source"]).cast(
-            tables.LISTED.elementType
-        ),
+        "items", lambda item: item.dropFields("item_idx").cast(tables.RECOMMENDED.elementType)
     )
     return tables.RECOMMENDATIONS.check(lists.withColumn("items", items))

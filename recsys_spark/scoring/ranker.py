@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from recsys_spark.ranking.top_n import Candidates, Lists, top_n
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
-from recsys_spark.scoring.forms import Pairs, Rank, ranking
+from recsys_spark.scoring.forms import Explain, Pairs, Rank, explaining, ranking
 from recsys_spark.scoring.known_models import LoadedModel
+from recsys_spark.scoring.reasons import Reasons, nothing
 
 TOO_FEW = "too_few_candidates"
 UNKNOWN = 1
@@ -28,7 +29,7 @@ class Ranker:
     """Everything about the items and the model, packed once; `lists` is then called batch after batch.
 
     Attributes:
-        model, rank: None when popularity alone fills the lists.
+        model, rank, explain: None when popularity alone fills the lists.
         num_items: N, places in a list.
     """
 
@@ -36,26 +37,28 @@ class Ranker:
     popular: Candidates
     model: LoadedModel | None
     rank: Rank | None
+    explain: Explain | None
     num_items: int
 
     def lists(self, users: pa.RecordBatch) -> pa.RecordBatch:
         """Rank at most `batch_users` users; see `scoring.lists` for the columns in and out."""
         left_out = columns.pairs(users["seen"])
-        by_model = self._by_model(users, left_out)
+        by_model, reasons = self._by_model(users, left_out)
         listed, scores = by_model.item_idx, by_model.scores
         short = np.flatnonzero(by_model.num_items < self.num_items)
         num_items = by_model.num_items.copy()
         if len(short):
             tail = self._by_popularity(users, short, left_out, by_model)
             num_items[short] += _append(listed, scores, by_model.num_items, short, tail)
-        return self._rows(users, listed, scores, by_model.num_items, num_items)
+        return self._rows(users, listed, scores, reasons, by_model.num_items, num_items)
 
-    def _by_model(self, users: pa.RecordBatch, left_out: Pairs) -> Lists:
+    def _by_model(self, users: pa.RecordBatch, left_out: Pairs) -> tuple[Lists, Reasons]:
         num_users, shape = len(users), (len(users), self.num_items)
         lists = Lists(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(num_users, np.int64))
+        reasons = nothing(lists)
         length = columns.longest(users["items"])
-        if self.model is None or self.rank is None or not length:
-            return lists
+        if self.model is None or self.rank is None or self.explain is None or not length:
+            return lists, reasons
         histories = {name: columns.matrix(users[name], length) for name in HISTORY}
         vocabulary = len(self.model.is_trained)
         known = np.where(histories["items"] < vocabulary, histories["items"], UNKNOWN)
@@ -67,7 +70,9 @@ class Ranker:
             best = self.rank(histories, self.num_items, _of_rows(left_out, rows, num_users))
             lists.item_idx[rows], lists.scores[rows] = best.item_idx, best.scores
             lists.num_items[rows] = best.num_items
-        return lists
+            why = self.explain(histories, best)
+            reasons.item_idx[rows], reasons.scores[rows] = why
+        return lists, reasons
 
     def _by_popularity(self, users: pa.RecordBatch, rows: Array, left_out: Pairs, by_model: Lists) -> Lists:
         listed_rows, places = np.nonzero(by_model.item_idx)
@@ -78,20 +83,24 @@ class Ranker:
         return top_n(vectors, self.popular, self.num_items, _of_rows(unwanted, rows, len(users)))
 
     def _rows(
-        self, users: pa.RecordBatch, listed: Array, scores: Array, num_by_model: Array, num_items: Array
-    ) -> pa.RecordBatch:
+        self, users: pa.RecordBatch, listed: Array, scores: Array, reasons: Reasons, num_by_model: Array,
+        num_items: Array,
+    ) -> pa.RecordBatch:  # fmt: skip
         place = np.arange(self.num_items)[None, :]
         filled = place < num_items[:, None]
         item_idx = listed[filled].astype(np.int32)
         name = self.model.name if self.model else POPULARITY
         version = self.model.version if self.model else None
-        source = np.where(place < num_by_model[:, None], name, POPULARITY)[filled]
+        is_by_model, because = (place < num_by_model[:, None])[filled], reasons.item_idx[filled]
+        because = np.where(because < len(self.items.item_ids), because, 0)
         struct = {
             "item_idx": pa.array(item_idx),
             "item_id": self.items.item_ids.take(pa.array(item_idx)),
             "rank": pa.array(np.broadcast_to(place + 1, filled.shape)[filled].astype(np.int32)),
             "score": pa.array(scores[filled]),
-            "source": pa.array(source, pa.string()),
+            "source": _either(is_by_model, name, POPULARITY),
+            "because": self.items.item_ids.take(pa.array(because, mask=because == 0)),
+            "because_score": pa.array(reasons.scores[filled], mask=because == 0),
         }
         out = {
             "user_idx": users["user_idx"],
@@ -106,14 +115,21 @@ class Ranker:
         return pa.RecordBatch.from_arrays(list(out.values()), names=list(out))
 
 
-def ranker(items: Catalogue, model: LoadedModel | None, num_items: int, batch_users: int) -> Ranker:
+def ranker(
+    items: Catalogue, model: LoadedModel | None, num_items: int, batch_users: int, explain: bool = False
+) -> Ranker:
     """Pack the candidates: trained and available ones for the model, used and available for popularity.
 
     Args:
         batch_users: the one number of users that are encoded at a time; fewer are padded.
+        explain: reasons also where they cost much.
     """
-    rank = ranking(model.form, candidates_of(model, items), batch_users) if model else None
-    return Ranker(items, items.popular(), model, rank, num_items)
+    if model is None:
+        return Ranker(items, items.popular(), None, None, None, num_items)
+    rank = ranking(model.form, candidates_of(model, items), batch_users)
+    return Ranker(
+        items, items.popular(), model, rank, explaining(model.form, batch_users, explain), num_items
+    )
 
 
 def candidates_of(model: LoadedModel, items: Catalogue) -> NDArray[np.bool_]:

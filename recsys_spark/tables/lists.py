@@ -42,8 +42,12 @@ _LISTED = [
     StructField("score", DOUBLE),
     StructField("source", STRING),
 ]
-LISTED_IDX = ArrayType(StructType([StructField("item_idx", INT), *_LISTED]))
+# What speaks for an item: the id of the event's item that raised its score most, null when a fallback placed the
+# item or the model gives no reasons; and by how much the score would be lower without that event.
+_REASON = [StructField("because", STRING), StructField("because_score", DOUBLE)]
 LISTED = ArrayType(StructType(_LISTED))
+RECOMMENDED = ArrayType(StructType([*_LISTED, *_REASON]))
+LISTED_IDX = ArrayType(StructType([StructField("item_idx", INT), *_LISTED, *_REASON]))
 _ABOUT_LIST: list[Column] = [
     ("recommender", STRING, "what filled the list: the model's name or popularity"),
     ("model_version", STRING, "null for popularity"),
@@ -57,7 +61,11 @@ LISTS = table(
     [
         ("user_idx", INT, ""),
         ("user_id", STRING, ""),
-        ("items", LISTED_IDX, "by rank from 1; score descending, ties by item_idx; source of each"),
+        (
+            "items",
+            LISTED_IDX,
+            "by rank from 1; score descending, ties by item_idx; source and reason of each",
+        ),
         *_ABOUT_LIST,
         CUT,
         RUN_DATE,
@@ -76,7 +84,11 @@ ITEM_LISTS = table(
     "item_lists",
     [
         ("item_id", STRING, ""),
-        ("items", LISTED, "most similar first, by cosine of the item vectors"),
+        (
+            "items",
+            LISTED,
+            "most similar first: by cosine of the item vectors, or by what most follows the item",
+        ),
         ("model_version", STRING, ""),
         RUN_DATE,
     ],
@@ -104,7 +116,7 @@ METRICS = table(
 
 RECOMMENDATIONS = table(
     "recommendations",
-    [("user_id", STRING, ""), ("items", LISTED, "by rank from 1"), *_ABOUT_LIST, RUN_DATE],
+    [("user_id", STRING, ""), ("items", RECOMMENDED, "by rank from 1"), *_ABOUT_LIST, RUN_DATE],
     key=("run_date", "user_id"),
 )
 DEFAULT_RECOMMENDATIONS = table(

@@ -13,7 +13,10 @@ IDS = {2: "a", 3: "b", 4: "c", 5: "gone"}
 
 
 def places(*item_idx, ranks=(1, 2, 3), scores=(3.0, 2.0, 1.0), ids=IDS):
-    return [(i, ids[i], rank, score, "m") for i, rank, score in zip(item_idx, ranks, scores, strict=False)]
+    return [
+        (i, ids[i], rank, score, "m", None, None)
+        for i, rank, score in zip(item_idx, ranks, scores, strict=False)
+    ]
 
 
 GOOD = [

@@ -37,7 +37,7 @@ def users(spark):
 
 
 def made(users, items, num_items=2, batch_users=2):
-    return lists.lists(users, items, None, num_items, batch_users, 1, "night", D)
+    return lists.lists(users, items, None, num_items, batch_users, 1, False, "night", D)
 
 
 def test_every_active_user_gets_a_list_of_the_contract(users, items):
@@ -93,7 +93,9 @@ def test_only_users_with_truth_are_judged(spark):
 
 def test_published_lists_carry_no_item_idx(users, items):
     row = lists.published(made(users, items).where("user_id = 'u2'")).first()
-    assert row["items"][0].asDict() == {"item_id": "c", "rank": 1, "score": 1.0, "source": "popularity"}
+    assert row["items"][0].asDict() == {
+        "item_id": "c", "rank": 1, "score": 1.0, "source": "popularity", "because": None, "because_score": None
+    }  # fmt: skip
 
 
 def test_fallbacks_count_for_the_recommender_that_is_judged(users, items):

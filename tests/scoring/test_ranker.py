@@ -196,6 +196,33 @@ def test_transitions_rank_by_what_followed_the_history_and_popularity_fills_up()
     assert column(got, "source")[0] == ["transitions"] * 2 + ["popularity"] * 2
     assert got["recommender"].to_pylist() == ["transitions", "popularity", "transitions"]
     assert got["model_version"].to_pylist() == ["v2", None, "v2"]
+    assert column(got, "because") == [["i6", "i5", None, None], [None] * 4, ["i6", "i6", None, None]]
+    assert column(got, "because_score")[0] == [0.75, 0.5, None, None]
+
+
+def test_without_its_reason_an_item_scores_as_much_less_as_stated():
+    batch = users(([4, 5, 6], [4, 5, 6], "", False), ([7], [7], "", False), ([8, 8], [8], "", False))
+    got = ranker(items(), model(), 5, 8, explain=True).lists(batch)
+    for row, history in ((0, [4, 5, 6]), (1, [7]), (2, [8, 8])):
+        for listed_item in got["items"].to_pylist()[row]:
+            gone = int(listed_item["because"][1:])
+            rest = list(history)
+            rest.remove(gone)
+            falls = {gone: listed_item["score"] - (score_of(rest, listed_item["item_idx"]) if rest else 0.0)}
+            assert listed_item["because_score"] == pytest.approx(falls[gone], abs=1e-5)
+            for other in set(history) - {gone}:  # no other event counts more
+                rest = [item for item in history if item != other]
+                falls[other] = listed_item["score"] - score_of(rest, listed_item["item_idx"])
+            assert falls[gone] == max(falls.values())
+    plain = ranker(items(), model(), 5, 8).lists(batch)
+    assert listed(plain) == listed(got)
+    assert {reason for row in column(plain, "because") for reason in row} == {None}
+
+
+def score_of(history, item):
+    user = VECTORS[history].sum(axis=0).astype(np.float64)
+    user[-1] = 1
+    return float((user * VECTORS[item]).sum())
 
 
 def test_similar_items_of_transitions_are_what_follows():

@@ -38,6 +38,8 @@ def _lists(users: DataFrame) -> DataFrame:
             rank.alias("rank"),
             (1.0 / rank).alias("score"),
             F.lit(RECOMMENDER).alias("source"),
+            F.lit(None).cast("string").alias("because"),
+            F.lit(None).cast("double").alias("because_score"),
         ),
     )
     listed = users.where(_drawn("none", 100) > 0)

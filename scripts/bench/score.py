@@ -1,0 +1,227 @@
+"""The scoring job: lists for 100,000 users over 20,000 items, beside MLlib's ALS and beside the least it could take.
+
+The floor is the bare float32 matrix product on both cores, plus the same Spark job writing ready-made lists. Also: a
+million items, one user who has seen most of the catalogue, and how seconds grow with the users. `--quick` leaves out
+the last three.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from peers import scored
+from pyspark.sql import DataFrame, SparkSession
+from threadpoolctl import threadpool_limits
+
+from recsys_spark import cli, config
+from recsys_spark.scoring import lists
+
+USERS, ITEMS, TOP, BATCH, REPEATS = 100_000, 20_000, 100, 256, 3
+ALS_USERS, SAMPLE = 4_000, 200
+MANY_ITEMS, FEW_USERS = 1_000_000, 4_000
+HEAVY, HEAVY_OF_MANY, PAIRS = 15_000, 50_000, 5
+GROWTH = (10_000, 100_000, 1_000_000)
+DAY = dt.date(2024, 1, 31)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = config.load(["local"], [f"lake.root={folder}/lake", "spark.master=local[2]"])
+        spark = cli.session(settings, "bench")
+        spark.sparkContext.setLogLevel("ERROR")
+        figures, ratios = against_peers(spark, folder)
+        if not quick:
+            for part in (many_items, growth):
+                figures |= part(spark, folder)
+            ratios |= heavy_user(spark, folder, figures)
+        spark.stop()
+    line = {
+        "name": "score",
+        "settings": {
+            "users": USERS,
+            "items": ITEMS,
+            "dim": scored.DIM,
+            "top": TOP,
+            "threads": 2,
+            "batch": BATCH,
+        },
+        "figures": figures,
+        "ratios": ratios,
+    }
+    print(json.dumps(line))
+
+
+def against_peers(spark: SparkSession, folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
+    users = scored.write_users(folder, USERS, ITEMS)
+    cold = seconds(lambda: write(job(spark, folder, users, USERS, ITEMS), folder / "lists"))
+    ours = median(lambda: write(job(spark, folder, users, USERS, ITEMS), folder / "lists"))
+    exact = exact_share(folder)
+    product = median(lambda: multiply(folder))
+    writing = median(lambda: write(ready_made(spark, folder, users), folder / "ready"))
+    model = scored.als(spark, folder, *both_factors(folder, USERS, ITEMS))
+    some = spark.createDataFrame([(n,) for n in range(ALS_USERS)], "user int")
+    als = median(lambda: write(model.recommendForUserSubset(some, TOP), folder / "of-als"))
+    figures = {
+        "users_per_second_by_als": round(ALS_USERS / als),
+        "seconds": round(ours, 2),
+        "seconds_cold": round(cold, 2),
+        "product_seconds": round(product, 2),
+        "writing_seconds": round(writing, 2),
+        "exact_share": exact,
+        "users_per_second": round(USERS / ours),
+    }
+    ratios = {
+        "als": round(USERS / ours / (ALS_USERS / als), 2),
+        "floor": round((product + writing) / ours, 3),
+    }
+    return figures, ratios
+
+
+def job(spark: SparkSession, folder: Path, users: Path, num_users: int, num_items: int) -> DataFrame:
+    paths = both_factors(folder, num_users, num_items)
+    load = partial(scored.load, *map(str, paths))
+    frame = spark.read.parquet(str(users))
+    return lists.lists(frame, scored.items(num_items), load, TOP, BATCH, 1, False, "night", DAY)
+
+
+def both_factors(folder: Path, num_users: int, num_items: int) -> tuple[Path, Path]:
+    return scored.factors(folder, "user", num_users, 1), scored.factors(folder, "item", num_items, 2)
+
+
+def write(frame: DataFrame, path: Path) -> None:
+    frame.write.mode("overwrite").parquet(str(path))
+
+
+def ready_made(spark: SparkSession, folder: Path, users: Path) -> DataFrame:
+    """The job without its ranking: each batch of users gets lists that lay ready."""
+    ready = pq.read_table(next((folder / "lists").glob("part-*.parquet"))).slice(0, BATCH).combine_chunks()
+    batch = ready.drop_columns(["cut", "run_date"]).to_batches()[0]
+    schema = spark.read.parquet(str(folder / "lists")).drop("cut", "run_date").schema
+
+    def hand_out(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for given in batches:
+            for start in range(0, given.num_rows, BATCH):
+                yield batch.slice(0, min(BATCH, given.num_rows - start))
+
+    return spark.read.parquet(str(users)).mapInArrow(hand_out, schema)
+
+
+def multiply(folder: Path) -> None:
+    users, items = (np.load(path) for path in both_factors(folder, USERS, ITEMS))
+    with threadpool_limits(2):
+        for start in range(0, USERS, BATCH):
+            users[start : start + BATCH] @ items.T
+
+
+def exact_share(folder: Path) -> float:
+    """The share of a sample of users whose written list is that of a brute force in double precision."""
+    users, items = (np.load(path).astype(np.float64) for path in both_factors(folder, USERS, ITEMS))
+    written = pq.read_table(folder / "lists", columns=["user_idx", "items"])
+    got = {row["user_idx"] - 2: row["items"] for row in written.take(_sample(len(written))).to_pylist()}
+    given = pq.read_table(folder / f"users-{USERS}-{ITEMS}-0", columns=["user_idx", "seen"])
+    seen = {row["user_idx"] - 2: row["seen"] for row in given.to_pylist() if row["user_idx"] - 2 in got}
+    equal = 0
+    for user, listed in got.items():
+        scores = items @ users[user]
+        scores[[0, 1, *seen[user]]] = -np.inf
+        best = np.lexsort((np.arange(ITEMS), -scores))[:TOP]
+        equal += [item["item_idx"] for item in listed] == best.tolist()
+    return equal / len(got)
+
+
+def _sample(num_rows: int) -> pa.Array:
+    return pa.array(np.random.default_rng(3).choice(num_rows, SAMPLE, replace=False))
+
+
+def many_items(spark: SparkSession, folder: Path) -> dict[str, Any]:
+    """A million items: users/s, and what a worker's memory holds at most beside the shared matrix."""
+    users = scored.write_users(folder, FEW_USERS, MANY_ITEMS)
+    frame = job(spark, folder, users, FEW_USERS, MANY_ITEMS)
+    write(frame, folder / "of-many")
+    taken = seconds(lambda: write(frame, folder / "of-many"))
+    return {"users_per_second_1m_items": round(FEW_USERS / taken), "worker_gib": worker_gib()}
+
+
+def worker_gib() -> float:
+    """Memory of its own that the greatest Python process below this one had at its peak, in GiB."""
+    import psutil
+
+    peaks = []
+    for process in psutil.Process().children(recursive=True):
+        if "pyspark" in " ".join(process.cmdline()):
+            told = dict(
+                line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            )
+            peaks.append(int(told["VmHWM"].split()[0]) - int(told["RssFile"].split()[0]))
+    return round(max(peaks) / 2**20, 2)
+
+
+def growth(spark: SparkSession, folder: Path) -> dict[str, Any]:
+    """Seconds = a + b x users."""
+    taken = {}
+    for number in GROWTH:
+        users = scored.write_users(folder, number, ITEMS)
+        frame = job(spark, folder, users, number, ITEMS)
+        taken[number] = seconds(lambda frame=frame: write(frame, folder / "growing"))
+    slope, start = np.polyfit(list(taken), list(taken.values()), 1)
+    later = (taken[GROWTH[2]] - taken[GROWTH[1]]) / (GROWTH[2] - GROWTH[1])
+    return {
+        **{f"users_per_second_{number}": round(number / value) for number, value in taken.items()},
+        "start_seconds": round(float(start), 2),
+        "microseconds_a_user": round(float(slope) * 1e6, 1),
+        "microseconds_a_user_100k_to_1m": round(later * 1e6, 1),
+    }
+
+
+def heavy_user(spark: SparkSession, folder: Path, figures: dict[str, Any]) -> dict[str, float]:
+    """Seconds with one user who has seen most of the catalogue over seconds without: median of pairs."""
+    ratios = {}
+    cases = (
+        ("heavy_user", USERS, ITEMS, HEAVY),
+        ("heavy_user_1m_items", FEW_USERS, MANY_ITEMS, HEAVY_OF_MANY),
+    )
+    for name, num_users, num_items, heaviest in cases:
+        frames = [
+            job(spark, folder, scored.write_users(folder, num_users, num_items, most), num_users, num_items)
+            for most in (heaviest, 0)
+        ]
+        pairs = []
+        for turn in range(PAIRS):
+            order = (0, 1) if turn % 2 else (1, 0)
+            taken = {one: seconds(partial(write, frames[one], folder / "heavy")) for one in order}
+            pairs.append(taken[0] / taken[1])
+        ratios[name] = round(statistics.median(pairs), 3)
+        figures[f"{name}_spread"] = [round(min(pairs), 3), round(max(pairs), 3)]
+    return ratios
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def median(run: Callable[[], Any]) -> float:
+    """Of some runs after one that warms up."""
+    run()
+    return statistics.median(seconds(run) for _ in range(REPEATS))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from recsys_spark.ranking.top_n import Lists
+from recsys_spark.scoring.reasons import by_leaving_out, without_event
+
+
+def histories(*rows):
+    """(item_idx, gap) by event, the oldest first, left-padded to 4."""
+    padded = [[(0, 0)] * (4 - len(row)) + list(row) for row in rows]
+    pairs = np.array(padded, np.int32)
+    return {
+        "items": pairs[:, :, 0],
+        "gaps": pairs[:, :, 1],
+        "weights": (pairs[:, :, 0] > 0).astype(np.float32),
+    }
+
+
+@pytest.mark.parametrize(
+    ("position", "items", "gaps"),
+    [
+        (3, [0, 5, 6, 7], [0, 0, 10, 20]),
+        (2, [0, 5, 6, 8], [0, 0, 10, 50]),  # 20 seconds before it and 30 after it
+        (1, [0, 5, 7, 8], [0, 0, 30, 30]),
+        (0, [0, 6, 7, 8], [0, 0, 20, 30]),  # the oldest event has no gap
+    ],
+)
+def test_older_events_move_up_and_gaps_join(position, items, gaps):
+    given = histories([(5, 0), (6, 10), (7, 20), (8, 30)])
+    got = without_event(given, position)
+    assert got["items"].tolist() == [items]
+    assert got["gaps"].tolist() == [gaps]
+    assert got["weights"].tolist() == [[0, 1, 1, 1]]
+    assert given["items"].tolist() == [[5, 6, 7, 8]]
+
+
+def test_an_event_that_lowers_the_score_and_an_unknown_one_are_no_reasons():
+    vectors = np.array([[0], [0], [1], [-2], [3]], np.float32)
+
+    def encode(given):
+        return vectors[given["items"]].sum(axis=1)
+
+    given = histories([(1, 0), (3, 5)], [(2, 0), (4, 5)])
+    lists = Lists(np.array([[2, 0], [4, 2]]), np.array([[-2.0, 0.0], [12.0, 4.0]]), np.array([1, 2]))
+    got = by_leaving_out(given, lists, encode, vectors)
+    assert got.item_idx.tolist() == [[0, 0], [4, 4]]
+    assert got.scores.tolist() == [[0.0, 0.0], [9.0, 3.0]]
