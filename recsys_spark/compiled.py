@@ -1,4 +1,8 @@
-"""Machine code for the few loops that NumPy has no words for."""
+"""Machine code for the few loops that NumPy has no words for.
+
+A compiled function and all that it calls stand in one file: kept machine code is made anew only when its own file
+changes.
+"""
 
 from __future__ import annotations
 
