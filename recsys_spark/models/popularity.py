@@ -1,7 +1,7 @@
-"""Popularity in the `vectors` form: a column of scores per segment; a user's vector picks the column.
+"""Popularity: the items of each segment, most popular first, in arrays as long as the counts.
 
-Within a segment items stand by the segment's popularity; below all of them stand the items that are
-popular only elsewhere, by the popularity among everybody.
+Within a segment items stand by the segment's popularity; behind all of them stand the items that are
+popular only elsewhere, by the popularity among everybody, with scores below the segment's.
 """
 
 from __future__ import annotations
@@ -18,39 +18,44 @@ EVERYBODY = ""
 
 @dataclass(frozen=True)
 class Popularity:
-    """Fitted counts: `segments` S names ('' first), `item_vectors` float64 [V, S], `is_known` bool [V]."""
+    """Fitted counts; those of segment s lie at `starts[s] : starts[s + 1]`, by score descending, then item_idx.
+
+    Attributes:
+        segments: S names, '' (everybody) first.
+        starts: int64 [S + 1].
+        item_idx: int32 [number of counts].
+        scores: float64 [number of counts], above 0.
+        factors: float64 [S]; what everybody's score is multiplied by behind the segment's own items.
+    """
 
     segments: tuple[str, ...]
-    item_vectors: NDArray[np.float64]
-    is_known: NDArray[np.bool_]
+    starts: NDArray[np.int64]
+    item_idx: NDArray[np.int32]
+    scores: NDArray[np.float64]
+    factors: NDArray[np.float64]
 
-    def user_vectors(self, segments: Sequence[str | None]) -> NDArray[np.float64]:
-        """One-hot [B, S]; an unknown segment or none picks everybody's column."""
-        column = {segment: number for number, segment in enumerate(self.segments)}
-        picked = np.array([column.get(segment or EVERYBODY, 0) for segment in segments], dtype=np.int64)
-        return np.eye(len(self.segments))[picked]
+    def numbers(self, segments: Sequence[str | None]) -> NDArray[np.int64]:
+        """The number [B] of each segment; an unknown one or none is everybody's, 0."""
+        number = {segment: n for n, segment in enumerate(self.segments)}
+        return np.array([number.get(segment or EVERYBODY, 0) for segment in segments], dtype=np.int64)
 
 
-def fit(
-    segments: Sequence[str], item_idx: NDArray[Any], popularity: NDArray[Any], vocabulary: int
-) -> Popularity:
-    """Arrange counts as vectors.
+def fit(segments: Sequence[str], item_idx: NDArray[Any], popularity: NDArray[Any]) -> Popularity:
+    """Arrange counts by segment.
 
     Args:
         segments: of each count; '' stands for all users.
-        item_idx: of each count, below `vocabulary`.
+        item_idx: of each count.
         popularity: of each count, above 0; becomes the score in its segment.
-        vocabulary: V, one above the greatest item_idx known today.
     """
     names = (EVERYBODY, *sorted(set(segments) - {EVERYBODY}))
-    column = {segment: number for number, segment in enumerate(names)}
-    vectors = np.zeros((vocabulary, len(names)))
-    vectors[item_idx, [column[segment] for segment in segments]] = popularity
-    everybody = vectors[:, 0]
-    is_known = everybody > 0
-    for number in range(1, len(names)):
-        own = vectors[:, number]
-        # At most half the segment's least popularity: below every item of the segment, in global order.
-        below = 0.5 * own[own > 0].min(initial=np.inf) * everybody / everybody.max(initial=0.0)
-        vectors[:, number] = np.where(own > 0, own, below)
-    return Popularity(names, vectors, is_known)
+    number = {segment: n for n, segment in enumerate(names)}
+    of_segment = np.array([number[segment] for segment in segments], dtype=np.int64)
+    order = np.lexsort((item_idx, -popularity, of_segment))
+    starts = np.searchsorted(of_segment[order], np.arange(len(names) + 1))
+    scores = popularity[order].astype(np.float64)
+    factors = np.ones(len(names))
+    for n in range(1, len(names)):
+        # At most half the segment's least popularity: below every item of the segment, in everybody's order.
+        factors[n] = 0.5 * scores[starts[n + 1] - 1] / scores[: starts[1]].max(initial=scores[starts[n]])
+    return Popularity(names, starts, item_idx[order].astype(np.int32), scores, factors)

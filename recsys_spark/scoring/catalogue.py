@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,12 @@ from numpy.typing import NDArray
 
 from recsys_spark.models import popularity
 from recsys_spark.models.popularity import Popularity
-from recsys_spark.ranking.top_n import Candidates, candidates, top_n
+from recsys_spark.ranking.orders import first_n
+from recsys_spark.ranking.top_n import Lists
 
 POPULARITY = "popularity"
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,15 @@ class Catalogue:
     is_available: NDArray[np.bool_]
     popularity: Popularity
 
-    def popular(self) -> Candidates:
-        """The available items that somebody used."""
-        return candidates(self.popularity.item_vectors, self.popularity.is_known & self.is_available)
+    def most_popular(
+        self, segments: Sequence[str | None], num_items: int, left_out: tuple[Array, Array] | None = None
+    ) -> Lists:
+        """The available items that somebody used, for users of these segments [B]."""
+        popular = self.popularity
+        return first_n(
+            popular.numbers(segments), popular.starts, popular.item_idx, popular.scores, popular.factors,
+            self.is_available, num_items, left_out,
+        )  # fmt: skip
 
 
 def catalogue(item_features: pa.Table, segment_popularity: pa.Table) -> Catalogue:
@@ -41,7 +51,6 @@ def catalogue(item_features: pa.Table, segment_popularity: pa.Table) -> Catalogu
         segment_popularity["segment"].to_pylist(),
         segment_popularity["item_idx"].to_numpy(),
         segment_popularity["popularity"].to_numpy(),
-        vocabulary,
     )
     return Catalogue(pa.array(ids, pa.string()), is_available, fitted)
 
@@ -49,7 +58,7 @@ def catalogue(item_features: pa.Table, segment_popularity: pa.Table) -> Catalogu
 def segment_lists(items: Catalogue, num_items: int) -> list[dict[str, Any]]:
     """Rows of SEGMENT_LISTS (run_date left out): what a visitor without an id gets."""
     segments = items.popularity.segments
-    best = top_n(items.popularity.user_vectors(segments), items.popular(), num_items)
+    best = items.most_popular(segments, num_items)
     return [
         {
             "segment": segment,

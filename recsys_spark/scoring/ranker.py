@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys_spark.ranking.top_n import Candidates, Lists, top_n
+from recsys_spark.ranking.top_n import Lists
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
 from recsys_spark.scoring.forms import Explain, Pairs, Rank, explaining, ranking
@@ -34,7 +34,6 @@ class Ranker:
     """
 
     items: Catalogue
-    popular: Candidates
     model: LoadedModel | None
     rank: Rank | None
     explain: Explain | None
@@ -79,8 +78,7 @@ class Ranker:
         listed = by_model.item_idx[listed_rows, places]
         unwanted = np.concatenate([left_out[0], listed_rows]), np.concatenate([left_out[1], listed])
         segments = users["segment"].take(pa.array(rows)).to_pylist()
-        vectors = self.items.popularity.user_vectors(segments)
-        return top_n(vectors, self.popular, self.num_items, _of_rows(unwanted, rows, len(users)))
+        return self.items.most_popular(segments, self.num_items, _of_rows(unwanted, rows, len(users)))
 
     def _rows(
         self, users: pa.RecordBatch, listed: Array, scores: Array, reasons: Reasons, num_by_model: Array,
@@ -125,11 +123,9 @@ def ranker(
         explain: reasons also where they cost much.
     """
     if model is None:
-        return Ranker(items, items.popular(), None, None, None, num_items)
+        return Ranker(items, None, None, None, num_items)
     rank = ranking(model.form, candidates_of(model, items), batch_users)
-    return Ranker(
-        items, items.popular(), model, rank, explaining(model.form, batch_users, explain), num_items
-    )
+    return Ranker(items, model, rank, explaining(model.form, batch_users, explain), num_items)
 
 
 def candidates_of(model: LoadedModel, items: Catalogue) -> NDArray[np.bool_]:

@@ -1,7 +1,6 @@
 import numpy as np
 
 from recsys_spark.models import popularity
-from recsys_spark.ranking.top_n import candidates, top_n
 
 ROWS = [
     ("", 2, 8.0),
@@ -13,38 +12,44 @@ ROWS = [
 ]
 
 
-def fitted(rows=ROWS, vocabulary=8):
+def fitted(rows=ROWS):
     segments, item_idx, values = zip(*rows, strict=True)
-    return popularity.fit(segments, np.array(item_idx), np.array(values), vocabulary)
+    return popularity.fit(segments, np.array(item_idx), np.array(values))
 
 
-def listed(model, segments, num_items=6):
-    got = top_n(model.user_vectors(segments), candidates(model.item_vectors, model.is_known), num_items)
-    return [items[:n].tolist() for items, n in zip(got.item_idx, got.num_items, strict=True)]
+def order(model, segment):
+    number = model.numbers([segment])[0]
+    part = slice(model.starts[number], model.starts[number + 1])
+    return dict(zip(model.item_idx[part].tolist(), model.scores[part].tolist(), strict=True))
 
 
-def test_a_segment_comes_first_and_everybody_fills_the_rest():
-    assert listed(fitted(), ["FR", ""]) == [[4, 3, 2, 5], [2, 3, 4, 5]]
+def test_a_segment_stands_by_its_own_popularity():
+    assert list(order(fitted(), "FR").items()) == [(4, 2.0), (3, 0.5)]
+    assert list(order(fitted(), "")) == [2, 3, 4, 5]
 
 
-def test_an_unknown_or_missing_segment_gets_everybody():
-    assert listed(fitted(), ["DE", None]) == [[2, 3, 4, 5]] * 2
+def test_an_unknown_or_missing_segment_is_everybody():
+    assert fitted().numbers(["DE", None, "", "FR"]).tolist() == [0, 0, 0, 1]
 
 
-def test_the_score_in_a_segment_is_its_popularity_and_falls_strictly_below_it():
-    scores = fitted().item_vectors @ fitted().user_vectors(["FR"])[0]
-    assert scores[[4, 3]].tolist() == [2.0, 0.5]
-    assert 0 < scores[5] < scores[2] < 0.5
+def test_equal_popularity_stands_by_item_idx():
+    rows = [("", 9, 1.0), ("", 2, 1.0), ("", 5, 2.0)]
+    assert list(order(fitted(rows), "")) == [5, 2, 9]
 
 
-def test_items_without_events_are_not_known():
-    assert fitted().is_known.tolist() == [False, False, True, True, True, True, False, False]
+def test_everybodys_scores_behind_a_segment_are_below_its_own():
+    model = fitted()
+    behind = [score * model.factors[1] for score in order(model, "").values()]
+    assert min(behind) > 0 and max(behind) <= 0.5 * 0.5
+    assert model.factors[0] == 1
 
 
 def test_row_order_does_not_matter():
-    assert np.array_equal(fitted(ROWS[::-1]).item_vectors, fitted().item_vectors)
+    was, now = fitted(), fitted(ROWS[::-1])
+    for name in ("starts", "item_idx", "scores", "factors"):
+        assert np.array_equal(getattr(was, name), getattr(now, name))
 
 
 def test_no_events_at_all_know_no_item():
-    model = popularity.fit([], np.array([], dtype=np.int64), np.array([]), 4)
-    assert listed(model, ["FR", ""]) == [[], []]
+    model = popularity.fit([], np.array([], dtype=np.int64), np.array([]))
+    assert order(model, "FR") == {}
