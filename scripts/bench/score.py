@@ -164,7 +164,7 @@ def worker_gib() -> float:
 
     peaks = []
     for process in psutil.Process().children(recursive=True):
-        if "pyspark" in " ".join(process.cmdline()):
+        if "pyspark.daemon" in process.cmdline():
             told = dict(
                 line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
             )
