@@ -171,7 +171,7 @@ def vacuum(
 
 def _print(title: str, rows: list[dict[str, Any]]) -> None:
     output.print(f"\n{title}" if rows else f"\n{title}: nothing", markup=False)
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = dict.fromkeys(name for row in rows for name in row if row[name] is not None)
     grid = Grid()
     for name in names:
         is_number = isinstance(rows[0].get(name), (int, float))
