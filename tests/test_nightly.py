@@ -147,6 +147,7 @@ def test_runs_keep_the_lineage_of_every_job(lake: Path) -> None:
     assert len({row["attempt"] for row in rows}) == len(rows)
 
 
+@pytest.mark.slow
 def test_an_early_night_run_again_after_a_later_one_leaves_equal_tables(
     spark: SparkSession, source: Path, lake: Path, copy: Path
 ) -> None:
@@ -173,6 +174,7 @@ def before_the_cut(root: Path) -> dict[str, Counter[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_events_after_the_cut_change_nothing_before_it_and_no_weight_of_the_twin(
     spark: SparkSession, source: Path, lake: Path, tmp_path: Path
 ) -> None:

@@ -153,6 +153,7 @@ def test_features_are_named_place_by_place(lake: Lake) -> None:
         assert widths == {len(names[entity])}
 
 
+@pytest.mark.slow
 def test_another_input_order_gives_equal_tables(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
     shuffled = Lake(str(tmp_path))
     events = some_events(1)
@@ -188,6 +189,7 @@ def test_later_events_change_nothing_before_the_cut(spark: SparkSession, lake: L
     assert rows_of(lake, tables.HISTORIES, D, "night") != rows_of(other, tables.HISTORIES, D, "night")
 
 
+@pytest.mark.slow
 def test_a_continued_night_equals_a_full_rebuild(spark: SparkSession, tmp_path: Path) -> None:
     """Late events, a night missed, a corrected file and events that grow older than history_days."""
     continued, rebuilt = Lake(str(tmp_path / "continued")), Lake(str(tmp_path / "rebuilt"))
