@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_spark.ranking import item_item_loops as loops
-from recsys_spark.ranking.top_n import Lists
+from recsys_spark.ranking.top_n import Lists, by_user
 
 Array = NDArray[Any]
 
@@ -76,10 +76,7 @@ def top_n(
     num_known = len(matrix.starts) - 1
     if len(is_allowed) != num_known:
         raise ValueError(f"is_allowed: expected {num_known} items, got {len(is_allowed)}")
-    rows, item_idx = left_out if left_out is not None else (np.empty(0, np.int64), np.empty(0, np.int64))
-    known = (item_idx >= 0) & (item_idx < num_known)
-    rows, item_idx = rows[known], item_idx[known]
-    of_row = np.bincount(rows, minlength=len(history))
+    left_starts, unwanted = by_user(left_out, len(history), num_known)
     lists = Lists(
         np.zeros((len(history), num_items), np.int64),
         np.zeros((len(history), num_items)),
@@ -88,8 +85,8 @@ def top_n(
     loops.rank(
         *_arguments(history, history_weights, matrix),
         _fixed(is_allowed, np.bool_),
-        _fixed(np.concatenate([[0], np.cumsum(of_row)]), np.int64),
-        _fixed(item_idx[np.argsort(rows, kind="stable")], np.int64),
+        _fixed(left_starts, np.int64),
+        _fixed(unwanted, np.int64),
         lists.item_idx,
         lists.scores,
         lists.num_items,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_spark.compiled import compiled
-from recsys_spark.ranking.top_n import Lists
+from recsys_spark.ranking.top_n import Lists, by_user
 
 Array = NDArray[Any]
 
@@ -36,12 +36,8 @@ def first_n(
         is_allowed: [V].
         left_out: (user row, item_idx) pairs that may not be listed; unknown items are ignored.
     """
-    num_users, vocabulary = len(order_of), len(is_allowed)
-    rows, unwanted = left_out if left_out is not None else (np.zeros(0, np.int64), np.zeros(0, np.int64))
-    known = (unwanted >= 0) & (unwanted < vocabulary)
-    rows, unwanted = rows[known], unwanted[known].astype(np.int64)
-    by_user = np.argsort(rows, kind="stable")
-    unwanted_starts = np.searchsorted(rows[by_user], np.arange(num_users + 1))
+    num_users = len(order_of)
+    unwanted_starts, unwanted = by_user(left_out, num_users, len(is_allowed))
     lists = Lists(
         np.zeros((num_users, num_items), np.int64),
         np.zeros((num_users, num_items)),
@@ -49,7 +45,7 @@ def first_n(
     )
     _walk(
         np.asarray(order_of, np.int64), starts, item_idx, scores, factors, is_allowed, unwanted_starts,
-        unwanted[by_user],
+        unwanted,
         lists.item_idx, lists.scores, lists.num_items,
     )  # fmt: skip
     return lists

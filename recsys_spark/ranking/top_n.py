@@ -84,7 +84,7 @@ def top_n(
     """
     if not np.isfinite(user_vectors).all():
         raise ValueError("a user vector is not finite")
-    starts, unwanted = _by_user(left_out, len(user_vectors), len(items.offsets))
+    starts, unwanted = by_user(left_out, len(user_vectors), len(items.offsets))
     out = Lists(
         np.zeros((len(user_vectors), num_items), np.int64),
         np.zeros((len(user_vectors), num_items)),
@@ -116,7 +116,7 @@ def _block(users: Floats, items: Candidates, starts: Ints, unwanted: Ints, out: 
     )  # fmt: skip
 
 
-def _by_user(left_out: tuple[Ints, Ints] | None, num_users: int, vocabulary: int) -> tuple[Ints, Ints]:
+def by_user(left_out: tuple[Ints, Ints] | None, num_users: int, vocabulary: int) -> tuple[Ints, Ints]:
     """Where each user's items start [B + 1], and the known items left out, ascending within a user."""
     if left_out is None:
         return np.zeros(num_users + 1, np.int64), np.zeros(0, np.int64)
