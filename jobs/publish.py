@@ -2,6 +2,7 @@
 
 Reads   metrics                  of the run date: what the gate looks at
         lists                    cut night
+        item_features            the ids of the items, cut night
         segment_lists, item_lists
 Writes  default_recommendations  for visitors without an id
         similar_items
@@ -20,7 +21,7 @@ from recsys_spark import cli, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import gate
 from recsys_spark.lake import Lake
-from recsys_spark.scoring import lists
+from recsys_spark.scoring import published
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
@@ -34,11 +35,12 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
         config.publish.k,
         config.publish.margin,
     )
+    items = lake.read_rows(tables.ITEM_FEATURES, run_date, cut="night", columns=("item_idx", "item_id"))
     segments = lake.read(spark, tables.SEGMENT_LISTS, run_date)
     similar = lake.read(spark, tables.ITEM_LISTS, run_date)
     lake.write(spark, tables.DEFAULT_RECOMMENDATIONS, run_date, segments)
     lake.write(spark, tables.SIMILAR_ITEMS, run_date, similar)
-    lake.write(spark, tables.RECOMMENDATIONS, run_date, lists.published(tonight))
+    lake.write(spark, tables.RECOMMENDATIONS, run_date, published.published(tonight, items))
 
 
 if __name__ == "__main__":

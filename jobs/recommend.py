@@ -61,7 +61,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
 
 def _items(lake: Lake, run_date: dt.date, cut: str) -> Catalogue:
     return catalogue.catalogue(
-        lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut),
+        lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut, columns=catalogue.COLUMNS),
         lake.read_rows(tables.SEGMENT_POPULARITY, run_date, cut=cut),
     )
 

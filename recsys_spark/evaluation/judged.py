@@ -24,9 +24,7 @@ def on_test(truth: DataFrame, lists: DataFrame, recommenders: Sequence[str]) -> 
         lists: LISTS of cut test.
         recommenders: those compared; one that made no list at all is judged with 0.
     """
-    listed = lists.select(
-        F.col("user_idx").alias("user"), "recommender", _by_rank("item_idx").alias("listed")
-    )
+    listed = lists.select(F.col("user_idx").alias("user"), "recommender", F.col("items").alias("listed"))
     names = F.explode(F.array(*[F.lit(name) for name in recommenders]))
     return (
         truth.select(F.col("user_idx").alias("user"), F.col("items").alias("truth"))

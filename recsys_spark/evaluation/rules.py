@@ -55,19 +55,20 @@ def refuse_broken(counts: DataFrame, run_date: dt.date) -> None:
 
 
 def _within_a_list(lists: DataFrame, num_items: int) -> DataFrame:
-    size, ranks, scores = F.size("items"), F.col("items.rank"), F.col("items.score")
+    size, scores = F.size("items"), F.col("scores")
     later = F.slice(scores, 2, F.greatest(size, F.lit(1)))
     steps = F.zip_with(later, scores, lambda score, before: (score <= before) | score.isNull())
     has_bad_score = F.exists(scores, lambda score: score.isNull() | F.isnan(score))
-    numbers = F.when(size > 0, F.sequence(F.lit(1), size)).otherwise(F.array().cast("array<int>"))
+    num_placed = F.aggregate("filled_by", F.lit(0), lambda num, source: num + source["num_items"])
+    num_reasons = F.when(F.col("because").isNotNull(), F.least(F.size("because"), F.size("because_scores")))
+    sizes = F.array(F.size("scores"), num_placed, F.coalesce(num_reasons, size))
     rules = {
         "list_missing": F.col("items").isNull(),
         "list_too_long": size > num_items,
         "short_without_reason": (size < num_items) & F.col("reason").isNull(),
         "full_with_reason": (size == num_items) & F.col("reason").isNotNull(),
-        "duplicate_item": (F.size(F.array_distinct("items.item_idx")) < size)
-        | (F.size(F.array_distinct("items.item_id")) < size),
-        "wrong_rank": F.col("items").isNotNull() & ~ranks.eqNullSafe(numbers),
+        "duplicate_item": F.size(F.array_distinct("items")) < size,
+        "uneven_columns": F.col("items").isNotNull() & F.exists(sizes, lambda other: ~other.eqNullSafe(size)),
         "rising_score": F.exists(F.slice(steps, 1, F.greatest(size - 1, F.lit(0))), lambda falls: ~falls),
         "bad_score": has_bad_score,
     }
@@ -87,18 +88,18 @@ def _users(lists: DataFrame, user_features: DataFrame) -> DataFrame:
 
 
 def _items(lists: DataFrame, item_features: DataFrame) -> DataFrame:
-    places = lists.select(F.explode("items").alias("item")).groupBy("item.item_idx", "item.item_id").count()
-    known = item_features.select("item_idx", F.col("item_id").alias("known_id"), "is_available")
+    places = lists.select(F.explode("items").alias("item_idx")).groupBy("item_idx").count()
+    known = item_features.select("item_idx", "item_id", "is_available")
     rules = {
-        "unknown_item": F.col("known_id").isNull() | (F.col("known_id") != F.col("item_id")),
-        "unavailable_item": ~F.coalesce("is_available", F.lit(False)),
+        "unknown_item": F.col("item_id").isNull(),
+        "unavailable_item": F.col("item_id").isNotNull() & ~F.coalesce("is_available", F.lit(False)),
     }
     return _counts(places.join(known, "item_idx", how="left"), rules, F.col("count"))
 
 
 def _seen(lists: DataFrame, seen_items: DataFrame) -> DataFrame:
     seen = seen_items.select("user_idx", F.col("items").alias("seen"))
-    again = F.size(F.array_intersect("items.item_idx", "seen"))
+    again = F.size(F.array_intersect("items", "seen"))
     return _counts(lists.join(seen, "user_idx", how="inner"), {"seen_item": again > 0}, again)
 
 

@@ -80,12 +80,16 @@ class Lake:
         *,
         until: dt.date | None = None,
         cut: str | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pa.Table:
-        """Like `read`, without Spark: for tables that fit in memory. An absent date gives no rows."""
+        """Like `read`, without Spark: for tables that fit in memory. An absent date gives no rows.
+
+        Args:
+            columns: all of the table's when None.
+        """
         now = self._snapshot(table)
-        return parquet.read_arrow(
-            self._store, table, parquet.chosen(now.files, run_date, cut, until) if now else []
-        )
+        files = parquet.chosen(now.files, run_date, cut, until) if now else []
+        return parquet.read_arrow(self._store, table, files, columns)
 
     def exists(self, table: Table, run_date: dt.date) -> bool:
         """Whether a run has written this date, be it with zero rows."""

@@ -69,19 +69,24 @@ def read_frame(
     return found.select(*table.schema.fieldNames())
 
 
-def read_arrow(store: storage.Store, table: Table, files: Sequence[CommittedFile]) -> pa.Table:
-    """Exactly these files as one Arrow table.
+def read_arrow(
+    store: storage.Store, table: Table, files: Sequence[CommittedFile], columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Exactly these files as one Arrow table, of all columns or of `columns`.
 
     Raises:
         BadDataError: a committed file is gone or damaged.
     """
     schema = arrow_schema(table)
+    if columns is not None:
+        schema = pa.schema([schema.field(name) for name in columns])
     parts = [schema.empty_table()]
     for file in files:
         path = store.file(table.name, file.path)
         try:
             with pq.ParquetFile(path, filesystem=store.filesystem, page_checksum_verification=True) as opened:
-                part = opened.read()
+                stored = [name for name in schema.names if name not in table.partitions]
+                part = opened.read(columns=stored)
         except (OSError, pa.ArrowException) as error:
             where = store.spark_uri(table.name, file.path)
             raise BadDataError(
@@ -89,6 +94,8 @@ def read_arrow(store: storage.Store, table: Table, files: Sequence[CommittedFile
                 "the job and date that wrote it"
             ) from error
         for name, value in file.partition.items():
+            if name not in schema.names:
+                continue
             column = pa.array([value] * part.num_rows, pa.string()).cast(schema.field(name).type)
             part = part.append_column(name, column)
         parts.append(part.select(schema.names).cast(schema))

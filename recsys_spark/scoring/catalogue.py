@@ -16,6 +16,7 @@ from recsys_spark.ranking.orders import first_n
 from recsys_spark.ranking.top_n import Lists
 
 POPULARITY = "popularity"
+COLUMNS = ("item_idx", "item_id", "is_available")  # of ITEM_FEATURES
 
 Array = NDArray[Any]
 
@@ -41,18 +42,24 @@ class Catalogue:
 
 def catalogue(item_features: pa.Table, segment_popularity: pa.Table) -> Catalogue:
     """Arrange the rows of one cut of ITEM_FEATURES and SEGMENT_POPULARITY by item_idx."""
-    item_idx = item_features["item_idx"].to_numpy()
-    vocabulary = int(item_idx.max(initial=1)) + 1
-    ids = np.full(vocabulary, None, dtype=object)
-    ids[item_idx] = item_features["item_id"].to_pylist()
-    is_available = np.zeros(vocabulary, dtype=bool)
+    item_idx, item_ids = item_features["item_idx"].to_numpy(), ids_by_idx(item_features)
+    is_available = np.zeros(len(item_ids), dtype=bool)
     is_available[item_idx] = item_features["is_available"].to_numpy()
     fitted = popularity.fit(
         segment_popularity["segment"].to_pylist(),
         segment_popularity["item_idx"].to_numpy(),
         segment_popularity["popularity"].to_numpy(),
     )
-    return Catalogue(pa.array(ids, pa.string()), is_available, fitted)
+    return Catalogue(item_ids, is_available, fitted)
+
+
+def ids_by_idx(item_features: pa.Table) -> pa.Array:
+    """item_id [V] by item_idx; null where there is none."""
+    item_idx = item_features["item_idx"].to_numpy()
+    rows = np.full(int(item_idx.max(initial=1)) + 1, -1)
+    rows[item_idx] = np.arange(len(item_idx))
+    ids = item_features["item_id"].combine_chunks().cast(pa.string())
+    return ids.take(pa.array(rows, mask=rows < 0))
 
 
 def segment_lists(items: Catalogue, num_items: int) -> list[dict[str, Any]]:

@@ -18,33 +18,47 @@ def matrix(column: pa.ListArray, length: int) -> Array:
     Raises:
         ValueError: a list has another length or a null inside.
     """
-    lengths = _lengths(column)
+    num = lengths(column)
     elements = column.flatten()
-    if elements.null_count or not np.isin(lengths, (0, length)).all():
-        raise ValueError(f"expected lists of {length} without nulls, got lengths {np.unique(lengths)[:5]}")
+    if elements.null_count or not np.isin(num, (0, length)).all():
+        raise ValueError(f"expected lists of {length} without nulls, got lengths {np.unique(num)[:5]}")
     values = elements.to_numpy(zero_copy_only=False)
-    out = np.zeros((len(lengths), length), dtype=values.dtype)
-    out[lengths > 0] = values.reshape(-1, length)
+    out = np.zeros((len(num), length), dtype=values.dtype)
+    out[num > 0] = values.reshape(-1, length)
     return out
 
 
 def longest(column: pa.ListArray) -> int:
     """Length of the longest list; 0 without any."""
-    return int(_lengths(column).max(initial=0))
+    return int(lengths(column).max(initial=0))
 
 
 def pairs(column: pa.ListArray) -> tuple[Array, Array]:
     """Every (row number, element) of lists of any length; null rows have none."""
-    lengths = _lengths(column)
-    return np.repeat(np.arange(len(lengths)), lengths), column.flatten().to_numpy(zero_copy_only=False)
+    num = lengths(column)
+    return np.repeat(np.arange(len(num)), num), column.flatten().to_numpy(zero_copy_only=False)
 
 
-def lists(num_elements: Array, columns: dict[str, pa.Array]) -> pa.ListArray:
-    """Cut equally long columns into one list of structs a row, `num_elements` [B] each."""
+def elements(column: pa.ListArray, num_elements: Array) -> Array:
+    """The elements of all lists, `num_elements` [B] each; a null row has as many zeros."""
+    given = column.flatten().to_numpy(zero_copy_only=False)
+    out = np.zeros(num_elements.sum(), given.dtype)
+    out[np.repeat(np.asarray(column.is_valid()), num_elements)] = given
+    return out
+
+
+def places(num_elements: Array) -> Array:
+    """The place of every element within its list, from 0."""
+    starts = np.cumsum(num_elements) - num_elements
+    return np.asarray(np.arange(num_elements.sum()) - np.repeat(starts, num_elements))
+
+
+def lists(num_elements: Array, values: pa.Array) -> pa.ListArray:
+    """Cut elements into one list a row, `num_elements` [B] each."""
     offsets = np.concatenate([[0], np.cumsum(num_elements)]).astype(np.int32)
-    structs = pa.StructArray.from_arrays(list(columns.values()), names=list(columns))
-    return pa.ListArray.from_arrays(pa.array(offsets), structs)
+    return pa.ListArray.from_arrays(pa.array(offsets), values)
 
 
-def _lengths(column: pa.ListArray) -> Array:
+def lengths(column: pa.ListArray) -> Array:
+    """Length of each list [B]; 0 for a null row."""
     return np.asarray(pc.fill_null(pc.list_value_length(column), 0), dtype=np.int64)

@@ -13,7 +13,7 @@ from recsys_spark.models.transitions import Transitions, history_weights
 from recsys_spark.ranking import item_item
 from recsys_spark.ranking.item_item import ItemItem
 from recsys_spark.ranking.top_n import Lists, candidates, top_n
-from recsys_spark.scoring.reasons import Reasons, by_leaving_out, nothing
+from recsys_spark.scoring.reasons import Reasons, by_leaving_out
 
 Array = NDArray[Any]
 Pairs = tuple[Array, Array]  # (user row, item_idx)
@@ -48,17 +48,17 @@ def ranking(form: Form, is_allowed: NDArray[np.bool_], batch_users: int) -> Rank
     return _by_vectors(form, is_allowed, batch_users)
 
 
-def explaining(form: Form, batch_users: int, is_costly_allowed: bool) -> Explain:
+def explaining(form: Form, batch_users: int, is_costly_allowed: bool) -> Explain | None:
     """What gives the reasons of lists that `ranking` made, from the same histories.
 
     Args:
         is_costly_allowed: false: only where a reason costs next to nothing, as it does for transitions; a
-            network has to encode a user again for each event.
+            network has to encode a user again for each event, and then gives none.
     """
     if isinstance(form, Transitions):
         return _from_sums(form)
     if not is_costly_allowed:
-        return lambda histories, lists: nothing(lists)
+        return None
 
     def explain(histories: Mapping[str, Array], lists: Lists) -> Reasons:
         return by_leaving_out(histories, lists, _encoder(form, batch_users), form.item_vectors)

@@ -98,11 +98,3 @@ def lists(
 def under_one_name(lists: DataFrame, recommender: str) -> DataFrame:
     """Count every list as `recommender`'s, also those that its fallback filled: what the gate compares."""
     return lists.withColumn("recommender", F.lit(recommender))
-
-
-def published(lists: DataFrame) -> DataFrame:
-    """Rows of RECOMMENDATIONS from lists of cut night: what readers outside see has no item_idx."""
-    items = F.transform(
-        "items", lambda item: item.dropFields("item_idx").cast(tables.RECOMMENDED.elementType)
-    )
-    return tables.RECOMMENDATIONS.check(lists.withColumn("items", items))

@@ -29,7 +29,8 @@ class Ranker:
     """Everything about the items and the model, packed once; `lists` is then called batch after batch.
 
     Attributes:
-        model, rank, explain: None when popularity alone fills the lists.
+        model, rank: None when popularity alone fills the lists.
+        explain: None when no reasons are given.
         num_items: N, places in a list.
     """
 
@@ -56,7 +57,7 @@ class Ranker:
         lists = Lists(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(num_users, np.int64))
         reasons = nothing(lists)
         length = columns.longest(users["items"])
-        if self.model is None or self.rank is None or self.explain is None or not length:
+        if self.model is None or self.rank is None or not length:
             return lists, reasons
         histories = {name: columns.matrix(users[name], length) for name in HISTORY}
         vocabulary = len(self.model.is_trained)
@@ -69,8 +70,9 @@ class Ranker:
             best = self.rank(histories, self.num_items, _of_rows(left_out, rows, num_users))
             lists.item_idx[rows], lists.scores[rows] = best.item_idx, best.scores
             lists.num_items[rows] = best.num_items
-            why = self.explain(histories, best)
-            reasons.item_idx[rows], reasons.scores[rows] = why
+            if self.explain:
+                why = self.explain(histories, best)
+                reasons.item_idx[rows], reasons.scores[rows] = why
         return lists, reasons
 
     def _by_popularity(self, users: pa.RecordBatch, rows: Array, left_out: Pairs, by_model: Lists) -> Lists:
@@ -84,26 +86,17 @@ class Ranker:
         self, users: pa.RecordBatch, listed: Array, scores: Array, reasons: Reasons, num_by_model: Array,
         num_items: Array,
     ) -> pa.RecordBatch:  # fmt: skip
-        place = np.arange(self.num_items)[None, :]
-        filled = place < num_items[:, None]
-        item_idx = listed[filled].astype(np.int32)
+        filled = np.arange(self.num_items)[None, :] < num_items[:, None]
         name = self.model.name if self.model else POPULARITY
         version = self.model.version if self.model else None
-        is_by_model, because = (place < num_by_model[:, None])[filled], reasons.item_idx[filled]
-        because = np.where(because < len(self.items.item_ids), because, 0)
-        struct = {
-            "item_idx": pa.array(item_idx),
-            "item_id": self.items.item_ids.take(pa.array(item_idx)),
-            "rank": pa.array(np.broadcast_to(place + 1, filled.shape)[filled].astype(np.int32)),
-            "score": pa.array(scores[filled]),
-            "source": _either(is_by_model, name, POPULARITY),
-            "because": self.items.item_ids.take(pa.array(because, mask=because == 0)),
-            "because_score": pa.array(reasons.scores[filled], mask=because == 0),
-        }
         out = {
             "user_idx": users["user_idx"],
             "user_id": users["user_id"],
-            "items": columns.lists(num_items, struct),
+            "items": columns.lists(num_items, pa.array(listed[filled].astype(np.int32))),
+            "scores": columns.lists(num_items, pa.array(scores[filled])),
+            "filled_by": _runs({name: num_by_model, POPULARITY: num_items - num_by_model}),
+            "because": self._told(reasons.item_idx.astype(np.int32), filled),
+            "because_scores": self._told(reasons.scores, filled),
             "recommender": _either(num_by_model > 0, name, POPULARITY),
             "model_version": _either(num_by_model > 0, version, None),
             "segment": users["segment"],
@@ -111,6 +104,12 @@ class Ranker:
             "reason": _either(num_items < self.num_items, TOO_FEW, None),
         }
         return pa.RecordBatch.from_arrays(list(out.values()), names=list(out))
+
+    def _told(self, values: Array, filled: Array) -> pa.ListArray:
+        """One list a row; nulls where no reasons are given."""
+        if self.explain is None:
+            return pa.nulls(len(filled), pa.list_(pa.from_numpy_dtype(values.dtype)))
+        return columns.lists(filled.sum(axis=1), pa.array(values[filled]))
 
 
 def ranker(
@@ -162,6 +161,18 @@ def _append(listed: Array, scores: Array, num_listed: Array, rows: Array, tail: 
     listed[row, place] = tail.item_idx[sub, step]
     scores[row, place] = np.where(is_tail, last - (step + 1), tail.scores[sub, step])
     return np.asarray(gained)
+
+
+def _runs(num_items: dict[str, Array]) -> pa.ListArray:
+    """FILLED_BY [B] from how many places [B] each source filled, in the order of the list."""
+    counts = np.stack(list(num_items.values()), axis=1)
+    row, source = np.nonzero(counts)
+    runs = {
+        "source": pa.array(list(num_items), pa.string()).take(pa.array(source)),
+        "num_items": pa.array(counts[row, source].astype(np.int32)),
+    }
+    structs = pa.StructArray.from_arrays(list(runs.values()), names=list(runs))
+    return columns.lists((counts > 0).sum(axis=1), structs)
 
 
 def _either(condition: Array, yes: str | None, no: str | None) -> pa.Array:

@@ -102,7 +102,9 @@ def _lists(
     }
     rows = {
         "item_id": batch["item_id"].take(pa.array(kept)),
-        "items": columns.lists(best.num_items, struct),
+        "items": columns.lists(
+            best.num_items, pa.StructArray.from_arrays(list(struct.values()), names=list(struct))
+        ),
         "model_version": pa.array([model.version] * len(kept), pa.string()),
     }
     return pa.RecordBatch.from_arrays(list(rows.values()), names=list(rows))

@@ -39,9 +39,9 @@ from recsys_spark.tables.features import (
 )
 from recsys_spark.tables.lists import (
     DEFAULT_RECOMMENDATIONS,
+    FILLED_BY,
     ITEM_LISTS,
     LISTED,
-    LISTED_IDX,
     LISTS,
     METRICS,
     MODELS,
@@ -60,6 +60,7 @@ __all__ = [
     "DEFAULT_RECOMMENDATIONS",
     "EVENT_EXAMPLES",
     "FEATURE_COLUMNS",
+    "FILLED_BY",
     "HISTORIES",
     "INTERACTIONS",
     "ITEMS",
@@ -67,7 +68,6 @@ __all__ = [
     "ITEM_INDEX",
     "ITEM_LISTS",
     "LISTED",
-    "LISTED_IDX",
     "LISTS",
     "METRICS",
     "MODELS",

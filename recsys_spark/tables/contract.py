@@ -29,7 +29,7 @@ CUTS = ("valid", "test", "night")
 
 STRING, INT, LONG, FLOAT, DOUBLE = StringType(), IntegerType(), LongType(), FloatType(), DoubleType()
 BOOLEAN, DATE, TIMESTAMP = BooleanType(), DateType(), TimestampType()
-INTS, FLOATS, STRINGS = ArrayType(INT), ArrayType(FLOAT), ArrayType(STRING)
+INTS, FLOATS, DOUBLES, STRINGS = ArrayType(INT), ArrayType(FLOAT), ArrayType(DOUBLE), ArrayType(STRING)
 COUNTS, TEXTS = MapType(STRING, LONG), MapType(STRING, STRING)
 
 Column = tuple[str, DataType, str]

@@ -10,7 +10,9 @@ from recsys_spark.tables.contract import (
     CUT,
     DATE,
     DOUBLE,
+    DOUBLES,
     INT,
+    INTS,
     LONG,
     RUN_DATE,
     STRING,
@@ -47,7 +49,7 @@ _LISTED = [
 _REASON = [StructField("because", STRING), StructField("because_score", DOUBLE)]
 LISTED = ArrayType(StructType(_LISTED))
 RECOMMENDED = ArrayType(StructType([*_LISTED, *_REASON]))
-LISTED_IDX = ArrayType(StructType([StructField("item_idx", INT), *_LISTED, *_REASON]))
+FILLED_BY = ArrayType(StructType([StructField("source", STRING), StructField("num_items", INT)]))
 _ABOUT_LIST: list[Column] = [
     ("recommender", STRING, "what filled the list: the model's name or popularity"),
     ("model_version", STRING, "null for popularity"),
@@ -56,16 +58,22 @@ _ABOUT_LIST: list[Column] = [
     ("reason", STRING, "why the list holds fewer than N; null when it is full"),
 ]
 
+# Numbers in plain arrays: a hundred places a user, written twice as fast as structs with texts. RECOMMENDATIONS
+# has the same lists with the ids spelled out.
 LISTS = table(
     "lists",
     [
         ("user_idx", INT, ""),
         ("user_id", STRING, ""),
+        ("items", INTS, "item_idx by rank; score descending, ties by item_idx"),
+        ("scores", DOUBLES, "of each item"),
+        ("filled_by", FILLED_BY, "by rank: which source placed the next so many items"),
         (
-            "items",
-            LISTED_IDX,
-            "by rank from 1; score descending, ties by item_idx; source and reason of each",
+            "because",
+            INTS,
+            "of each item, as in recommendations, by item_idx; 0: none. null: no reason given at all",
         ),
+        ("because_scores", DOUBLES, "of each item; 0 where there is no reason"),
         *_ABOUT_LIST,
         CUT,
         RUN_DATE,

@@ -144,7 +144,7 @@ def exact_share(folder: Path) -> float:
         scores = items @ users[user]
         scores[[0, 1, *seen[user]]] = -np.inf
         best = np.lexsort((np.arange(ITEMS), -scores))[:TOP]
-        equal += [item["item_idx"] for item in listed] == best.tolist()
+        equal += listed == best.tolist()
     return equal / len(got)
 
 

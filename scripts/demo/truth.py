@@ -22,7 +22,7 @@ def recall_beside_the_rule(root: str, run_date: dt.date) -> tuple[float, float, 
         seen[row["user_idx"]] = [names[item] for item in row["items"]]
     for row in lake.read_rows(tables.LISTS, run_date, cut="test").to_pylist():
         if row["recommender"] != "popularity":
-            lists[row["user_idx"]] = [listed["item_id"] for listed in row["items"][:10]]
+            lists[row["user_idx"]] = [names[item] for item in row["items"][:10]]
     ours, rule = [], []
     for row in lake.read_rows(tables.TRUTH, run_date, cut="test").to_pylist():
         user, wanted = row["user_idx"], {names[item] for item in row["items"]}

@@ -73,8 +73,8 @@ def test_the_group_is_that_of_the_list_and_else_of_the_hash(events, index, recom
 def test_each_judged_user_stands_once_for_each_recommender(spark):
     truth = spark.createDataFrame([(2, [7]), (3, [8])], "user_idx int, items array<int>")
     lists = spark.createDataFrame(
-        [(2, "model", [(9, 2), (7, 1)]), (4, "model", [(7, 1)])],
-        "user_idx int, recommender string, items array<struct<item_idx int, rank int>>",
+        [(2, "model", [7, 9]), (4, "model", [7])],
+        "user_idx int, recommender string, items array<int>",
     )
     rows = judged.on_test(truth, lists, ["model", "popularity"]).collect()
     assert sorted((row.user, row.recommender, row.listed) for row in rows) == [

@@ -54,13 +54,13 @@ def pairs(spark):
         (
             u + 2,
             name,
-            [(item, rank + 1) for rank, item in enumerate(items if name == "drawn" else items[::-1])],
+            items if name == "drawn" else items[::-1],
         )
         for u, items in enumerate(LISTS)
         if items
         for name in ("drawn", "popularity")
     ]
-    schema = "user_idx int, recommender string, items array<struct<item_idx int, rank int>>"
+    schema = "user_idx int, recommender string, items array<int>"
     return judged.on_test(truth, spark.createDataFrame(rows, schema), ["drawn", "popularity"])
 
 

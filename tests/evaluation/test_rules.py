@@ -12,22 +12,19 @@ D = dt.date(2024, 5, 31)
 IDS = {2: "a", 3: "b", 4: "c", 5: "gone"}
 
 
-def places(*item_idx, ranks=(1, 2, 3), scores=(3.0, 2.0, 1.0), ids=IDS):
-    return [
-        (i, ids[i], rank, score, "m", None, None)
-        for i, rank, score in zip(item_idx, ranks, scores, strict=False)
-    ]
+def places(*items, scores=(3.0, 2.0, 1.0), filled_by=None):
+    return list(items), list(scores[: len(items)]), filled_by or [("m", len(items))]
 
 
 GOOD = [
     (2, places(2, 3), None),
     (3, places(3, 2, scores=(1.0, 1.0)), None),  # equal scores are in order
     (4, places(4), "too_few_candidates"),  # has seen the rest
-    (5, [], "too_few_candidates"),
+    (5, places(), "too_few_candidates"),
 ]
 BROKEN = {
     "duplicate_item": [(10, places(2, 2), None)],
-    "wrong_rank": [(11, places(2, 3, ranks=(1, 3)), None)],
+    "uneven_columns": [(11, places(2, 3, filled_by=[("m", 1)]), None)],
     "rising_score": [(12, places(2, 3, scores=(1.0, 1.5)), None)],
     "bad_score": [(13, places(2, 3, scores=(1.0, None)), None)],
     "short_without_reason": [(14, places(2), None)],
@@ -37,9 +34,9 @@ BROKEN = {
     "list_of_inactive_user": [(18, places(2, 3), None)],
     "duplicate_user": [(19, places(2, 3), None), (19, places(2, 3), None)],
     "unavailable_item": [(20, places(5, 2), None)],
-    "unknown_item": [(21, places(2, 3, ids={2: "a", 3: "zzz"}), None)],
+    "unknown_item": [(21, places(2, 99), None)],
     "seen_item": [(22, places(2, 3), None)],
-    "list_missing": [(23, None, None)],
+    "list_missing": [(23, (None, None, None), None)],
     "active_user_without_list": [],
 }
 SEEN = {4: [2, 3, 5], 5: [2, 3, 4], 14: [3, 4], 22: [3, 4, 9]}
@@ -47,8 +44,13 @@ ACTIVE = [*range(2, 6), *range(10, 18), *range(19, 25)]  # 18 is not active, 24 
 
 
 def counted(spark, rows, active):
-    schema = f"user_idx int, user_id string, items {tables.LISTED_IDX.simpleString()}, reason string"
-    lists = spark.createDataFrame([(u, f"u{u}", items, reason) for u, items, reason in rows], schema)
+    schema = (
+        "user_idx int, user_id string, items array<int>, scores array<double>, "
+        f"filled_by {tables.FILLED_BY.simpleString()}, because array<int>, because_scores array<double>, reason string"
+    )
+    lists = spark.createDataFrame(
+        [(u, f"u{u}", *places, None, None, reason) for u, places, reason in rows], schema
+    )
     users = spark.createDataFrame(
         [(u, f"u{u}", u in active) for u in range(2, 30)], "user_idx int, user_id string, is_active boolean"
     )
@@ -83,7 +85,9 @@ def test_lists_that_keep_the_rules_pass(spark):
 
 def test_a_broken_rule_fails_the_run_by_name_and_count(spark):
     frame = spark.createDataFrame(
-        [("seen_item", 2), ("bad_score", 0), ("wrong_rank", 1)], "rule string, num_broken long"
+        [("seen_item", 2), ("bad_score", 0), ("uneven_columns", 1)], "rule string, num_broken long"
     )
-    with pytest.raises(RuleBrokenError, match="2024-05-31, cut night: seen_item 2, wrong_rank 1; nothing"):
+    with pytest.raises(
+        RuleBrokenError, match="2024-05-31, cut night: seen_item 2, uneven_columns 1; nothing"
+    ):
         rules.refuse_broken(frame, D)

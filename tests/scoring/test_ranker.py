@@ -72,11 +72,15 @@ def users(*rows):
 
 
 def listed(batch):
-    return [[item["item_idx"] for item in row] for row in batch["items"].to_pylist()]
+    return batch["items"].to_pylist()
 
 
-def column(batch, name):
-    return [[item[name] for item in row] for row in batch["items"].to_pylist()]
+def scores(batch):
+    return batch["scores"].to_pylist()
+
+
+def filled_by(batch):
+    return [[(run["source"], run["num_items"]) for run in row] for row in batch["filled_by"].to_pylist()]
 
 
 def test_lists_equal_brute_force_without_seen_untrained_and_unavailable_items():
@@ -85,16 +89,14 @@ def test_lists_equal_brute_force_without_seen_untrained_and_unavailable_items():
     for row, (history, seen) in enumerate([([2, 3], {2, 3}), ([4, 5, 6, 7], {4, 5, 6, 7, 20})]):
         user = VECTORS[history].sum(axis=0)
         user[-1] = 1
-        scores = {
+        found = {
             i: float((user.astype(np.float64) * VECTORS[i].astype(np.float64)).sum())
             for i in set(range(2, V)) - seen - {9, 10, 11}
         }
-        best = sorted(scores, key=lambda i: (-scores[i], i))[:6]
+        best = sorted(found, key=lambda i: (-found[i], i))[:6]
         assert listed(got)[row] == best
-        assert column(got, "score")[row] == pytest.approx([scores[i] for i in best], abs=1e-5)
-        assert column(got, "rank")[row] == [1, 2, 3, 4, 5, 6]
-        assert column(got, "source")[row] == ["attention"] * 6
-        assert column(got, "item_id")[row] == [f"i{i}" for i in best]
+        assert scores(got)[row] == pytest.approx([found[i] for i in best], abs=1e-5)
+        assert filled_by(got)[row] == [("attention", 6)]
     assert got["recommender"].to_pylist() == ["attention"] * 2
     assert got["model_version"].to_pylist() == ["v1"] * 2
     assert got["reason"].to_pylist() == [None, None]
@@ -106,7 +108,7 @@ def test_users_without_usable_history_get_the_popularity_of_their_segment():
     assert listed(got) == [[21, 20, 2], [2, 3, 4], [2, 3, 4]]
     assert got["recommender"].to_pylist() == ["popularity"] * 3
     assert got["model_version"].to_pylist() == [None] * 3
-    assert column(got, "source") == [["popularity"] * 3] * 3
+    assert filled_by(got) == [[("popularity", 3)]] * 3
 
 
 def test_the_control_group_gets_popularity():
@@ -120,11 +122,10 @@ def test_popularity_fills_behind_a_short_list_with_scores_still_falling():
     got = made.lists(users(([2], [2, 6], "", False), ([2, 3], [2, 3, 4, 7], "", False)))
     assert sorted(listed(got)[0][:2]) == [3, 4]
     assert listed(got)[0][2:] == [5, 7, 8]
-    assert column(got, "source")[0] == ["attention"] * 2 + ["popularity"] * 3
-    assert np.all(np.diff(column(got, "score")[0]) <= 0)
+    assert filled_by(got)[0] == [("attention", 2), ("popularity", 3)]
+    assert np.all(np.diff(scores(got)[0]) <= 0)
     assert listed(got)[1] == [5, 6, 8, 9, 10]
     assert got["recommender"].to_pylist() == ["attention", "popularity"]
-    assert column(got, "rank") == [[1, 2, 3, 4, 5]] * 2
 
 
 def test_a_list_is_shorter_only_when_nothing_is_left_and_says_so():
@@ -148,7 +149,7 @@ def test_items_newer_than_the_model_reach_lists_by_popularity_alone():
     made = ranker(items(num=33, popular=range(2, 33), unavailable=[31]), model(), 31, 8)
     got = made.lists(users(([2, 32], [2, 32], "", False)))
     assert listed(got)[0][-1:] == [30]
-    assert column(got, "source")[0].count("popularity") == 1
+    assert filled_by(got)[0][-1] == ("popularity", 1)
 
 
 def test_a_model_that_knows_items_the_catalogue_lost_never_lists_them():
@@ -192,31 +193,30 @@ def test_transitions_rank_by_what_followed_the_history_and_popularity_fills_up()
     batch = users(([5, 6], [5, 6], "", False), (None, None, "", False), ([6], None, "", False))
     got = ranker(items(unavailable=[8]), model, 4, 8).lists(batch)
     assert listed(got) == [[7, 9, 2, 3], [2, 3, 4, 5], [5, 7, 2, 3]]
-    assert column(got, "score")[0] == [1.0, 0.5, -0.5, -1.5]
-    assert column(got, "source")[0] == ["transitions"] * 2 + ["popularity"] * 2
+    assert scores(got)[0] == [1.0, 0.5, -0.5, -1.5]
+    assert filled_by(got)[:2] == [[("transitions", 2), ("popularity", 2)], [("popularity", 4)]]
     assert got["recommender"].to_pylist() == ["transitions", "popularity", "transitions"]
     assert got["model_version"].to_pylist() == ["v2", None, "v2"]
-    assert column(got, "because") == [["i6", "i5", None, None], [None] * 4, ["i6", "i6", None, None]]
-    assert column(got, "because_score")[0] == [0.75, 0.5, None, None]
+    assert got["because"].to_pylist() == [[6, 5, 0, 0], [0] * 4, [6, 6, 0, 0]]
+    assert got["because_scores"].to_pylist()[0] == [0.75, 0.5, 0, 0]
 
 
 def test_without_its_reason_an_item_scores_as_much_less_as_stated():
     batch = users(([4, 5, 6], [4, 5, 6], "", False), ([7], [7], "", False), ([8, 8], [8], "", False))
     got = ranker(items(), model(), 5, 8, explain=True).lists(batch)
     for row, history in ((0, [4, 5, 6]), (1, [7]), (2, [8, 8])):
-        for listed_item in got["items"].to_pylist()[row]:
-            gone = int(listed_item["because"][1:])
+        names = ("items", "scores", "because", "because_scores")
+        for item, score, gone, stated in zip(*[got[name].to_pylist()[row] for name in names], strict=True):
             rest = list(history)
             rest.remove(gone)
-            falls = {gone: listed_item["score"] - (score_of(rest, listed_item["item_idx"]) if rest else 0.0)}
-            assert listed_item["because_score"] == pytest.approx(falls[gone], abs=1e-5)
+            falls = {gone: score - (score_of(rest, item) if rest else 0.0)}
+            assert stated == pytest.approx(falls[gone], abs=1e-5)
             for other in set(history) - {gone}:  # no other event counts more
-                rest = [item for item in history if item != other]
-                falls[other] = listed_item["score"] - score_of(rest, listed_item["item_idx"])
+                falls[other] = score - score_of([one for one in history if one != other], item)
             assert falls[gone] == max(falls.values())
     plain = ranker(items(), model(), 5, 8).lists(batch)
     assert listed(plain) == listed(got)
-    assert {reason for row in column(plain, "because") for reason in row} == {None}
+    assert plain["because"].null_count == plain["because_scores"].null_count == 3
 
 
 def score_of(history, item):

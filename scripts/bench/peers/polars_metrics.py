@@ -20,9 +20,8 @@ def measure(
     judged = pl.scan_parquet(truth).select("user_idx", "items", num_truth=pl.col("items").list.len())
     listed = (
         pl.scan_parquet(lists)
-        .select("user_idx", "items")
-        .explode("items")
-        .select("user_idx", *[pl.col("items").struct.field(name) for name in ("item_idx", "rank")])
+        .select("user_idx", item_idx="items", rank=pl.int_ranges(1, pl.col("items").list.len() + 1))
+        .explode("item_idx", "rank")
         .filter(pl.col("rank") <= max(ks))
     )
     bands = (

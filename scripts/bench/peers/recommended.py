@@ -32,15 +32,7 @@ def _lists(users: DataFrame) -> DataFrame:
     length = F.when(_drawn("long", 10) == 0, _drawn("length", TOP) + 1).otherwise(TOP)
     items = F.transform(
         F.sequence(F.lit(1), length),
-        lambda rank: F.struct(
-            _item(rank).alias("item_idx"),
-            F.concat(F.lit("item-"), _item(rank)).alias("item_id"),
-            rank.alias("rank"),
-            (1.0 / rank).alias("score"),
-            F.lit(RECOMMENDER).alias("source"),
-            F.lit(None).cast("string").alias("because"),
-            F.lit(None).cast("double").alias("because_score"),
-        ),
+        _item,
     )
     listed = users.where(_drawn("none", 100) > 0)
     return listed.withColumns({"items": items, "recommender": F.lit(RECOMMENDER)})

@@ -1,0 +1,46 @@
+import datetime as dt
+
+import pyarrow as pa
+
+from recsys_spark import tables
+from recsys_spark.scoring.published import published
+
+D = dt.date(2024, 5, 31)
+ITEMS = pa.table({"item_idx": pa.array([3, 2, 5], pa.int32()), "item_id": ["b", "a", "d"]})
+
+
+def test_each_place_is_spelled_out_with_ids(spark):
+    full = {
+        "user_id": "u",
+        "user_idx": 2,
+        "items": [5, 2, 3],
+        "scores": [2.0, 1.0, 0.5],
+        "filled_by": [("m", 2), ("popularity", 1)],
+        "because": [3, 0, 0],
+        "because_scores": [0.25, 0.0, 0.0],
+        "recommender": "m",
+        "run_date": D,
+    }
+    plain = {**full, "user_id": "v", "because": None, "because_scores": None}
+    empty = {
+        **plain,
+        "user_id": "w",
+        "items": [],
+        "scores": [],
+        "filled_by": [],
+        "reason": "too_few_candidates",
+    }
+    lists = spark.createDataFrame(
+        [tuple(row.get(name) for name in tables.LISTS.schema.names) for row in (full, empty, plain)],
+        tables.LISTS.schema,
+    )
+    made = tables.RECOMMENDATIONS.check(published(lists.coalesce(1), ITEMS)).collect()
+    rows = {row.user_id: [tuple(item) for item in row["items"]] for row in made}
+    assert rows["u"] == [
+        ("d", 1, 2.0, "m", "b", 0.25),
+        ("a", 2, 1.0, "m", None, None),
+        ("b", 3, 0.5, "popularity", None, None),
+    ]
+    assert rows["v"] == [(*place[:4], None, None) for place in rows["u"]]
+    assert rows["w"] == []
+    assert {(row.recommender, row.run_date) for row in made} == {("m", D)}
