@@ -4,6 +4,7 @@ Reads   interactions, items, users, source_files   everything that arrived up to
         user_index, item_index
         histories, seen_items                       of the night before, where they still hold
 Writes  feature_columns, item_features, segment_popularity, user_features
+        blocked_items                               what users asked not to get
         truth                                       what the validation and test windows hold
         event_examples, user_examples               on nights with training
         seen_items, histories
@@ -22,7 +23,7 @@ from recsys_spark.config import Config
 from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
 from recsys_spark.sources.mapping import active_days, load_mapping
-from recsys_spark.transforms import arrivals, events, examples, features, histories, index
+from recsys_spark.transforms import arrivals, blocked, events, examples, features, histories, index
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
@@ -48,15 +49,19 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
         rows = events.dated(examples.in_hashed_order(rows), run_date)
         lake.write(spark, table, run_date, rows, row_group_rows=settings.row_group_rows)
 
-    numbered = events.numbered(current, users, items, run_date, settings.event_types, settings.tie_seed)
+    types = config.rules.blocking_events
+    asked = keep(blocked.blocking(current, users, items, run_date, types))
+    learnt = blocked.without_blocking(current, types)
+    numbered = events.numbered(learnt, users, items, run_date, settings.event_types, settings.tie_seed)
     marked = keep(splits.mark_splits(numbered, *split))
     whole = splits.by_cut(marked, cuts)
     recent = events.only_recent(whole, ends, settings.history_days)
+    named = marked.select("user_idx", "item_idx").unionByName(asked.select("user_idx", "item_idx"))
     built = features.feature_tables(
         whole,
         recent,
-        users=_known(users, "user", run_date, marked, listed),
-        items=_known(items, "item", run_date, marked, catalogue),
+        users=_known(users, "user", run_date, named, listed),
+        items=_known(items, "item", run_date, named, catalogue),
         listed=listed,
         catalogue=catalogue,
         ends={cut: ends[cut] for cut in cuts},
@@ -70,6 +75,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     write(tables.ITEM_FEATURES, built.item_features)
     write(tables.SEGMENT_POPULARITY, built.segment_popularity)
     write(tables.USER_FEATURES, built.user_features)
+    write(tables.BLOCKED_ITEMS, blocked.blocked_items(asked, {cut: ends[cut] for cut in cuts}))
     write(tables.TRUTH, splits.truth(marked, config.recommend.repeats == "allowed"))
 
     make = partial(histories.histories, length=settings.history_length)
@@ -105,12 +111,12 @@ def _is_training(config: Config) -> bool:
 
 
 def _known(
-    numbers: DataFrame, kind: str, run_date: dt.date, marked: DataFrame, listing: DataFrame
+    numbers: DataFrame, kind: str, run_date: dt.date, named: DataFrame, listing: DataFrame
 ) -> DataFrame:
     """The ids of the run date; on the newest night that is the whole index, which one look shows."""
     if index.numbered_after(numbers, run_date).isEmpty():
         return numbers
-    return index.known_at(numbers, kind, run_date, marked, listing)
+    return index.known_at(numbers, kind, run_date, named, listing)
 
 
 def _active_days(config: Config) -> dict[str, int | None]:

@@ -63,7 +63,7 @@ def _live(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) ->
 
 def _catalogue(lake: Lake, run_date: dt.date, cut: str) -> Catalogue:
     return catalogue.catalogue(
-        lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut),
+        lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut, columns=catalogue.COLUMNS),
         lake.num_rows(tables.USER_FEATURES, run_date, cut=cut),
     )
 

@@ -1,12 +1,13 @@
 """Make the lists: for the gate those of the twin and of popularity, for readers tonight's own.
 
-Reads   user_features, histories, seen_items, item_features, segment_popularity  cuts test and night
-        truth          cut test: only these users are judged
-        item_index     a model that learnt other numbers is refused
-        models         the newest twin and the newest published model, young enough
-Writes  segment_lists  what a visitor without an id gets, a list a segment
-        item_lists     similar items by the published model; none on nights of popularity
-        lists          cut test: one a recommender and judged user; cut night: one an active user
+Reads   user_features, histories, seen_items, blocked_items, item_features, segment_popularity  cuts test, night
+        truth            cut test: only these users are judged
+        recommendations  of the last nights: what was shown too often stays out
+        item_index       a model that learnt other numbers is refused
+        models           the newest twin and the newest published model, young enough
+Writes  segment_lists    what a visitor without an id gets, a list a segment
+        item_lists       similar items by the published model; none on nights of popularity
+        lists            cut test: one a recommender and judged user; cut night: one an active user
 """
 
 from __future__ import annotations
@@ -24,32 +25,20 @@ from recsys_spark.lake import Lake
 from recsys_spark.scoring import catalogue, known_models, lists, similar_items
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
 from recsys_spark.scoring.known_models import KnownModel, LoadedModel
+from recsys_spark.scoring.rules import ListSettings, Rerank, Rules
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     """Write every list of the run date."""
-    chosen = config.recommend
-    size = (chosen.num_items, chosen.batch_users, chosen.num_threads)
+    chosen, settings = config.recommend, _settings(config)
+    made = _judged(spark, lake, config, run_date)
 
-    past = _items(lake, run_date, "test")
-    judged = lists.only_judged(
-        lake.read(spark, tables.USER_FEATURES, run_date, cut="test"),
-        lake.read(spark, tables.TRUTH, run_date, cut="test"),
-    )
-    judged = _with_history(spark, lake, config, run_date, lists.with_control(judged, 0.0), "test")
-    made = lists.under_one_name(lists.lists(judged, past, None, *size, False, "test", run_date), POPULARITY)
-    twin = _model(spark, lake, config, run_date, "twin", "test")
-    if twin:
-        of_twin = lists.lists(judged, past, _load(config, twin), *size, False, "test", run_date)
-        made = made.unionByName(lists.under_one_name(of_twin, twin.name))
-
-    items = _items(lake, run_date, "night")
+    items = _items(lake, config, run_date, "night")
     active = lists.only_active(lake.read(spark, tables.USER_FEATURES, run_date, cut="night"))
-    active = _with_history(
-        spark, lake, config, run_date, lists.with_control(active, chosen.control_share), "night"
-    )
+    active = lists.with_control(active, chosen.control_share)
+    active = _with_history(spark, lake, config, run_date, active, "night")
     model = _model(spark, lake, config, run_date, "published", "night")
-    tonight = lists.lists(active, items, _load(config, model), *size, chosen.explain, "night", run_date)
+    tonight = lists.lists(active, items, _load(config, model), settings, "night", run_date)
 
     lake.write_rows(tables.SEGMENT_LISTS, run_date, catalogue.segment_lists(items, chosen.num_items))
     known = lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night")
@@ -59,20 +48,67 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     lake.write(spark, tables.LISTS, run_date, made.unionByName(tonight))
 
 
-def _items(lake: Lake, run_date: dt.date, cut: str) -> Catalogue:
+def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> DataFrame:
+    """The lists of cut test; those of a re-ranked twin also as they were before, to see what it cost."""
+    settings = _settings(config)._replace(explain=False)
+    items = _items(lake, config, run_date, "test")
+    judged = lists.only_judged(
+        lake.read(spark, tables.USER_FEATURES, run_date, cut="test"),
+        lake.read(spark, tables.TRUTH, run_date, cut="test"),
+    )
+    judged = _with_history(spark, lake, config, run_date, lists.with_control(judged, 0.0), "test")
+    made = lists.under_one_name(lists.lists(judged, items, None, settings, "test", run_date), POPULARITY)
+    twin = _model(spark, lake, config, run_date, "twin", "test")
+    if twin:
+        names = {twin.name: settings}
+        if settings.rerank.by != "none":
+            names[f"{twin.name}_before_{settings.rerank.by}"] = settings._replace(rerank=Rerank())
+        for name, how in names.items():
+            of_twin = lists.lists(judged, items, _load(config, twin), how, "test", run_date)
+            made = made.unionByName(lists.under_one_name(of_twin, name))
+    return made
+
+
+def _settings(config: Config) -> ListSettings:
+    chosen = config.recommend
+    return ListSettings(
+        chosen.num_items,
+        chosen.batch_users,
+        chosen.num_threads,
+        chosen.explain,
+        config.rules.num_new_items,
+        Rerank(**config.rerank.model_dump()),
+    )
+
+
+def _items(lake: Lake, config: Config, run_date: dt.date, cut: str) -> Catalogue:
     return catalogue.catalogue(
         lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut, columns=catalogue.COLUMNS),
         lake.read_rows(tables.SEGMENT_POPULARITY, run_date, cut=cut),
+        Rules(**{name: value for name, value in config.rules if name in Rules._fields}),
+        run_date.toordinal(),
     )
 
 
 def _with_history(
     spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, users: DataFrame, cut: str
 ) -> DataFrame:
-    histories = lake.read(spark, tables.HISTORIES, run_date, cut=cut)
-    seen_items = lake.read(spark, tables.SEEN_ITEMS, run_date, cut=cut)
-    full = lists.with_history(users, histories, seen_items)
+    names = (tables.HISTORIES, tables.SEEN_ITEMS, tables.BLOCKED_ITEMS)
+    histories, seen, blocked = (lake.read(spark, table, run_date, cut=cut) for table in names)
+    cap = config.rules if cut == "night" else None
+    shown = _shown(spark, lake, run_date, cap.of_nights, cap.max_nights) if cap else blocked.limit(0)
+    full = lists.with_history(users, histories, seen, blocked, shown)
     return lists.without_seen(full) if config.recommend.repeats == "allowed" else full
+
+
+def _shown(spark: SparkSession, lake: Lake, run_date: dt.date, of_nights: int, max_nights: int) -> DataFrame:
+    first, last = (run_date - dt.timedelta(days=n) for n in (of_nights if max_nights else 0, 1))
+    return lists.shown_often(
+        lake.read(spark, tables.RECOMMENDATIONS, since=first, until=last),
+        lake.read(spark, tables.USER_FEATURES, run_date, cut="night"),
+        lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night"),
+        max_nights,
+    )
 
 
 def _model(

@@ -152,6 +152,26 @@ class RecommendSettings(Section):
     num_threads: Count
 
 
+class RerankSettings(Section):
+    by: Literal["none", "diversity", "calibration"]
+    trade_off: Share
+    pool_items: Count
+
+
+class RuleSettings(Section):
+    blocked_items: tuple[str, ...]
+    blocked_categories: tuple[str, ...]
+    blocking_events: tuple[str, ...]
+    boosts: dict[str, Positive]
+    max_per_category: Annotated[int, Field(ge=0)]
+    max_per_seller: Annotated[int, Field(ge=0)]
+    max_nights: Annotated[int, Field(ge=0)]
+    of_nights: Count
+    num_new_items: Annotated[int, Field(ge=0)]
+    new_item_events: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+
+
 class EvaluateSettings(Section):
     ks: tuple[Count, ...]
     bootstrap_samples: Annotated[int, Field(ge=100)]
@@ -180,6 +200,8 @@ class Config(BaseSettings):
     train: TrainSettings
     transitions: TransitionSettings
     recommend: RecommendSettings
+    rerank: RerankSettings
+    rules: RuleSettings
     evaluate: EvaluateSettings
     publish: PublishSettings
 
@@ -187,6 +209,21 @@ class Config(BaseSettings):
     def _gate_is_measured(self) -> Config:
         if self.publish.k not in self.evaluate.ks:
             raise ValueError(f"publish.k {self.publish.k} is not one of evaluate.ks {list(self.evaluate.ks)}")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_fit(self) -> Config:
+        if self.rules.num_new_items >= self.recommend.num_items:
+            raise ValueError(
+                f"rules.num_new_items {self.rules.num_new_items} leaves no place of recommend.num_items "
+                f"{self.recommend.num_items} for anything else"
+            )
+        both = sorted(set(self.rules.blocking_events) & set(self.features.event_types))
+        if both:
+            raise ValueError(
+                f"rules.blocking_events: {', '.join(both)} also in features.event_types; a model would learn "
+                "from them what users like: take them out of one"
+            )
         return self
 
     @classmethod

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from recsys_spark.ranking import beyond_accuracy
 from recsys_spark.ranking.beyond_accuracy import Categories
+from recsys_spark.scoring import columns
+
+COLUMNS = ("item_idx", "categories", "is_available", "num_users", "popularity")  # of ITEM_FEATURES
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,5 @@ def catalogue(item_features: pa.Table, num_users: int) -> Catalogue:
         num_users,
         beyond_accuracy.self_information(users, num_users),
         is_popular,
-        _categories(item_features, vocabulary),
+        columns.groups_of(item_features, "categories", vocabulary),
     )
-
-
-def _categories(item_features: pa.Table, vocabulary: int) -> Categories:
-    ordered = item_features.select(["item_idx", "categories"]).sort_by("item_idx")
-    sizes = np.zeros(vocabulary, np.int64)
-    sizes[ordered["item_idx"].to_numpy()] = pc.fill_null(pc.list_value_length(ordered["categories"]), 0)
-    names = pc.list_flatten(ordered["categories"]).combine_chunks().dictionary_encode()
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    return Categories(starts, names.indices.to_numpy(), len(names.dictionary))

@@ -50,9 +50,13 @@ class Lake:
         run_date: dt.date | None = None,
         *,
         until: dt.date | None = None,
+        since: dt.date | None = None,
         cut: str | None = None,
     ) -> DataFrame:
         """The rows of one date, of every date up to `until` (inclusive), or all of them.
+
+        Args:
+            since: the first date, of a table with a folder a date.
 
         Raises:
             MissingInputError: no run has written this table for `run_date`.
@@ -61,7 +65,7 @@ class Lake:
         now = self._snapshot(table)
         if run_date is not None and not parquet.chosen(now.files if now else [], run_date, None):
             raise self._missing(table, run_date)
-        wanted = parquet.chosen(now.files, run_date, cut, until) if now else []
+        wanted = parquet.chosen(now.files, run_date, cut, until, since) if now else []
         frame = parquet.read_frame(spark, self._store, table, wanted)
         if until is not None and "run_date" not in table.partitions:
             frame = frame.where(F.col("run_date") <= F.lit(until))

@@ -29,14 +29,17 @@ def chosen(
     run_date: dt.date | None = None,
     cut: str | None = None,
     until: dt.date | None = None,
+    since: dt.date | None = None,
 ) -> list[CommittedFile]:
-    """The files of one date or of the dates up to `until`, and of one cut."""
+    """The files of one date or of the dates from `since` up to `until`, and of one cut."""
 
     def wanted(partition: dict[str, str | None]) -> bool:
         day = partition.get("run_date")
         if run_date is not None and day is not None and day != str(run_date):
             return False
         if until is not None and day is not None and day > str(until):
+            return False
+        if since is not None and day is not None and day < str(since):
             return False
         return cut is None or partition.get("cut") in (cut, None)
 

@@ -19,6 +19,9 @@ from recsys_spark.ranking.top_n import Lists, by_user
 Array = NDArray[Any]
 
 
+ALLOWED = np.array([[0.0, 1.0]])  # the factors of one group: kind 1 may be listed, kind 0 not
+
+
 @dataclass(frozen=True)
 class ItemItem:
     """W [V, V] by rows: item i's neighbours and weights lie at `starts[i] : starts[i + 1]`.
@@ -57,25 +60,30 @@ def top_n(
     history: Array,
     history_weights: Array,
     matrix: ItemItem,
-    is_allowed: NDArray[np.bool_],
+    kind: Array,
     num_items: int,
     left_out: tuple[Array, Array] | None = None,
+    factors: Array = ALLOWED,
+    group: Array | None = None,
 ) -> Lists:
     """The `num_items` best items of each user with a score above 0, by score, ties by item_idx ascending.
 
     Args:
         history: int [B, L], left-padded item_idx; 0 pads, 1 and items of V or above have no neighbours.
         history_weights: [B, L].
-        is_allowed: [V].
+        kind: [V]; with the given factors, a mask of what may be listed.
         left_out: (user row, item_idx) pairs that may not be listed; unknown items are ignored.
+        factors: [G, K], not negative: the score of item i for users of group g is multiplied by
+            `factors[g, kind[i]]`; 0: they may not get it.
+        group: [B], below G; None: everybody is in group 0.
 
     Raises:
         ValueError: shapes differ, or a history weight is not finite.
     """
     _check(history, history_weights)
     num_known = len(matrix.starts) - 1
-    if len(is_allowed) != num_known:
-        raise ValueError(f"is_allowed: expected {num_known} items, got {len(is_allowed)}")
+    if len(kind) != num_known:
+        raise ValueError(f"kind: expected {num_known} items, got {len(kind)}")
     left_starts, unwanted = by_user(left_out, len(history), num_known)
     lists = Lists(
         np.zeros((len(history), num_items), np.int64),
@@ -84,7 +92,9 @@ def top_n(
     )
     loops.rank(
         *_arguments(history, history_weights, matrix),
-        _fixed(is_allowed, np.bool_),
+        _fixed(kind, np.int32),
+        _fixed(factors, np.float64),
+        _fixed(np.zeros(len(history)) if group is None else group, np.int64),
         _fixed(left_starts, np.int64),
         _fixed(unwanted, np.int64),
         lists.item_idx,

@@ -17,7 +17,7 @@ _UNTOUCHED, _TOUCHED, _LEFT_OUT = 0, 1, 2
 @compiled
 def rank(
     history: Array, history_weights: Array, starts: Array, neighbours: Array, weights: Array,
-    is_allowed: Array, left_starts: Array, left_out: Array,
+    kind: Array, factors: Array, group: Array, left_starts: Array, left_out: Array,
     out_idx: Array, out_scores: Array, out_num: Array,
 ) -> None:  # fmt: skip
     """Fill each user's list, best first; what the arrays are stands at `item_item.top_n`.
@@ -32,7 +32,7 @@ def rank(
     state = np.zeros(num_known, np.uint8)
     touched = np.empty(num_known, np.int64)
     for user in range(len(history)):
-        num_touched = 0
+        num_touched, own = 0, factors[group[user]]
         for place in range(left_starts[user], left_starts[user + 1]):
             state[left_out[place]] = _LEFT_OUT
         for position in range(length - 1, -1, -1):  # newest first
@@ -42,7 +42,7 @@ def rank(
             for place in range(starts[item], starts[item + 1]):
                 other = neighbours[place]
                 if state[other] == _UNTOUCHED:
-                    if not is_allowed[other]:
+                    if own[kind[other]] == 0:
                         continue
                     state[other] = _TOUCHED
                     touched[num_touched] = other
@@ -50,7 +50,7 @@ def rank(
                 total[other] += factor * np.float64(weights[place])
         num = 0
         for other in touched[:num_touched]:
-            score = total[other]
+            score = total[other] * own[kind[other]]
             total[other], state[other] = 0.0, _UNTOUCHED
             if score <= 0 or most == 0:
                 continue

@@ -22,6 +22,8 @@ def first_n(
     scores: Array,
     factors: Array,
     is_allowed: NDArray[np.bool_],
+    kind: Array,
+    group: Array,
     num_items: int,
     left_out: tuple[Array, Array] | None = None,
 ) -> Lists:
@@ -33,32 +35,100 @@ def first_n(
         item_idx: int32, below V.
         scores: float64.
         factors: float64 [S].
-        is_allowed: [V].
+        is_allowed: [G, K]; users of group g may get item i when `is_allowed[g, kind[i]]`.
+        kind: int [V].
+        group: int [B].
         left_out: (user row, item_idx) pairs that may not be listed; unknown items are ignored.
     """
     num_users = len(order_of)
-    unwanted_starts, unwanted = by_user(left_out, num_users, len(is_allowed))
+    unwanted_starts, unwanted = by_user(left_out, num_users, len(kind))
     lists = Lists(
         np.zeros((num_users, num_items), np.int64),
         np.zeros((num_users, num_items)),
         np.zeros(num_users, np.int64),
     )
     _walk(
-        np.asarray(order_of, np.int64), starts, item_idx, scores, factors, is_allowed, unwanted_starts,
-        unwanted,
+        np.asarray(order_of, np.int64), starts, item_idx, scores, factors, is_allowed,
+        np.asarray(kind, np.int32), np.asarray(group, np.int64), unwanted_starts, unwanted,
         lists.item_idx, lists.scores, lists.num_items,
     )  # fmt: skip
     return lists
 
 
+def round_from(
+    first: Array,
+    item_idx: Array,
+    is_allowed: NDArray[np.bool_],
+    kind: Array,
+    group: Array,
+    num_items: int,
+    left_out: tuple[Array, Array] | None = None,
+) -> Lists:
+    """Each user's next `num_items` of one order, from place `first` [B] on and round its end; scores are 0, -1, ...
+
+    Args:
+        item_idx: int32, the order.
+        is_allowed, kind, group, left_out: as in `first_n`.
+    """
+    unwanted_starts, unwanted = by_user(left_out, len(first), len(kind))
+    lists = Lists(
+        np.zeros((len(first), num_items), np.int64),
+        np.zeros((len(first), num_items)),
+        np.zeros(len(first), np.int64),
+    )
+    _walk_round(
+        first, item_idx, is_allowed, np.asarray(kind, np.int32), np.asarray(group, np.int64), unwanted_starts,
+        unwanted, lists.item_idx, lists.scores, lists.num_items,
+    )  # fmt: skip
+    return lists
+
+
+def hashed(numbers: Array, seed: int) -> NDArray[np.uint64]:
+    """A 64-bit hash of each number [B] with a seed: the same on every machine and in every version.
+
+    Source: Steele, Lea and Flood 2014, the finaliser of SplitMix64.
+    """
+    with np.errstate(over="ignore"):
+        mixed = numbers.astype(np.uint64) + np.uint64(seed % 2**64) * np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+        return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+
+
+@compiled
+def _walk_round(
+    first: Array, item_idx: Array, is_allowed: Array, kind: Array, group: Array, unwanted_starts: Array,
+    unwanted: Array, out_idx: Array, out_scores: Array, out_num: Array,
+) -> None:  # fmt: skip
+    state = np.zeros(len(kind), np.uint8)  # cleaned after each user
+    for user in range(len(first)):
+        may = is_allowed[group[user]]
+        own = unwanted[unwanted_starts[user] : unwanted_starts[user + 1]]
+        for item in own:
+            state[item] = _UNWANTED
+        num = 0
+        for step in range(len(item_idx)):
+            if num == out_idx.shape[1]:
+                break
+            item = item_idx[(first[user] + step) % len(item_idx)]
+            if may[kind[item]] and state[item] == _FREE:
+                out_idx[user, num], out_scores[user, num] = item, -num
+                num += 1
+        out_num[user] = num
+        for item in own:
+            state[item] = _FREE
+
+
 @compiled
 def _walk(
     order_of: Array, starts: Array, item_idx: Array, scores: Array, factors: Array, is_allowed: Array,
-    unwanted_starts: Array, unwanted: Array, out_idx: Array, out_scores: Array, out_num: Array,
+    kind: Array, group: Array, unwanted_starts: Array, unwanted: Array,
+    out_idx: Array, out_scores: Array, out_num: Array,
 ) -> None:  # fmt: skip
-    state = np.zeros(len(is_allowed), np.uint8)  # cleaned after each user
+    state = np.zeros(len(kind), np.uint8)  # cleaned after each user
     most = out_idx.shape[1]
     for user in range(len(order_of)):
+        may = is_allowed[group[user]]
         own = unwanted[unwanted_starts[user] : unwanted_starts[user + 1]]
         for item in own:
             state[item] = _UNWANTED
@@ -67,7 +137,7 @@ def _walk(
         at, stop = first, starts[order + 1]
         while num < most and at < stop:
             item = item_idx[at]
-            if is_allowed[item] and state[item] == _FREE:
+            if may[kind[item]] and state[item] == _FREE:
                 out_idx[user, num], out_scores[user, num] = item, scores[at]
                 num += 1
             state[item] = max(state[item], _PASSED)
@@ -77,7 +147,7 @@ def _walk(
             at, stop = starts[0], starts[1]
             while num < most and at < stop:
                 item = item_idx[at]
-                if is_allowed[item] and state[item] == _FREE:
+                if may[kind[item]] and state[item] == _FREE:
                     out_idx[user, num], out_scores[user, num] = item, scores[at] * factors[order]
                     num += 1
                 at += 1

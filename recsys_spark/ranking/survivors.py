@@ -38,14 +38,14 @@ def nobody(num_users: int, num_items: int) -> tuple[Array, ...]:
 
 @compiled
 def add(
-    block: Array, offsets: Array, start: int, error: Array, num_items: int,
+    block: Array, offsets: Array, row_of: Array, start: int, error: Array, num_items: int,
     unwanted: Array, at: Array, stop: Array,
     kept: Array, scores: Array, count: Array, floor: Array, is_wide: Array,
 ) -> None:  # fmt: skip
     """Take in the scores `block` [B, C] of items `start` to `start + C`; the block is written to.
 
     Args:
-        offsets: [C], 0 or -inf.
+        offsets: float32 [U, C], added to the scores; user b has row `row_of[b]`. -inf: not to be listed.
         error: [B], how far a float32 score may be off.
         unwanted: item_idx left out, ascending for each user; `at` [B] is the next one of each user and moves
             on, `stop` [B] is behind the last one.
@@ -63,7 +63,8 @@ def add(
             at[user] += 1
         if is_wide[user]:
             continue
-        _maxima(row, offsets, maxima)
+        own = offsets[row_of[user]]
+        _maxima(row, own, maxima)
         lowest, before = floor[user], count[user]
         if before < num_items and num_chunks >= num_items:
             # So many chunks have an item as good as this one.
@@ -73,7 +74,7 @@ def add(
         for chunk in range(num_chunks):
             if maxima[chunk] >= lowest:
                 for place in range(chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, width)):
-                    score = row[place] + offsets[place]
+                    score = row[place] + own[place]
                     both[num], both_scores[num] = start + place, score  # stays if it is good enough
                     num += score >= lowest
         if num > room:
@@ -87,14 +88,15 @@ def add(
 
 @compiled
 def decide(
-    users: Array, vectors: Array, offsets: Array, error: Array, unwanted: Array, starts: Array,
+    users: Array, group: Array, vectors: Array, kind: Array, offsets: Array, error: Array,
+    unwanted: Array, starts: Array,
     item_idx: Array, exact: Array, num_listed: Array,
     kept: Array, scores: Array, count: Array, floor: Array, is_wide: Array,
 ) -> None:  # fmt: skip
     """Write each user's list: the survivors by float64 score descending, then by item_idx.
 
     Args:
-        users: float64 [B, D]; vectors [V, D], offsets [V].
+        users, group: float64 [B, D], [B]; vectors, kind, offsets: [V, D], [V], [G, K], as in `Candidates`.
         unwanted: as in `add`; user b's are those from starts[b] to starts[b + 1].
         item_idx, exact, num_listed: [B, N], [B, N], [B], written.
     """
@@ -103,7 +105,9 @@ def decide(
     for user in range(len(users)):
         if is_wide[user]:
             own = unwanted[starts[user] : starts[user + 1]]
-            num_listed[user] = _by_all(users[user], vectors, offsets, own, item_idx[user], exact[user])
+            num_listed[user] = _by_all(
+                users[user], vectors, kind, offsets[group[user]], own, item_idx[user], exact[user]
+            )
             continue
         num = count[user]
         if num > num_items:
@@ -111,7 +115,8 @@ def decide(
             num = _only_from(lowest, kept[user], scores[user], num)
         found = np.empty(num)
         for place in range(num):
-            found[place] = _dot(users[user], vectors[kept[user, place]])
+            item = kept[user, place]
+            found[place] = _dot(users[user], vectors[item]) + offsets[group[user], kind[item]]
         order = np.argsort(-found, kind="mergesort")  # stable: survivors stand by item_idx
         num_listed[user] = min(num, num_items)
         for place in range(num_listed[user]):
@@ -120,19 +125,21 @@ def decide(
 
 
 @compiled
-def _by_all(user: Array, vectors: Array, offsets: Array, own: Array, item_idx: Array, exact: Array) -> int:
+def _by_all(
+    user: Array, vectors: Array, kind: Array, offsets: Array, own: Array, item_idx: Array, exact: Array
+) -> int:
     """The list of one user from the float64 scores of all items; returns its length."""
     num_items = len(item_idx)
     best, best_idx = np.empty(2 * num_items), np.empty(2 * num_items, np.int64)
     num, lowest, left_out = 0, -np.inf, 0
-    for item in range(len(offsets)):
+    for item in range(len(kind)):
         if left_out < len(own) and own[left_out] == item:
             while left_out < len(own) and own[left_out] == item:
                 left_out += 1
             continue
-        if offsets[item] != 0:
+        if offsets[kind[item]] == -np.inf:
             continue
-        score = _dot(user, vectors[item])
+        score = _dot(user, vectors[item]) + offsets[kind[item]]
         if num >= num_items and score <= lowest:  # the earlier item wins a tie
             continue
         best[num], best_idx[num] = score, item

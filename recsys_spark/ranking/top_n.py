@@ -30,13 +30,16 @@ class Candidates:
     Attributes:
         vectors: [V, D] by item_idx, as given (perhaps a memory map): what the float64 score is made of.
         vectors32: float32 [V, D], the same memory when they are float32 already.
-        offsets: float32 [V], 0 where an item may be listed, -inf where not.
+        kind: int32 [V].
+        offsets: float64 [G, K]; `offsets[g, kind[i]]` is added to the scores of item i for users of group g;
+            -inf: they may not get it.
         max_norm: largest Euclidean norm of a vector that may be listed.
     """
 
     vectors: Floats
     vectors32: NDArray[np.float32]
-    offsets: NDArray[np.float32]
+    kind: NDArray[np.int32]
+    offsets: NDArray[np.float64]
     max_norm: float
 
 
@@ -49,12 +52,21 @@ class Lists:
     num_items: Ints
 
 
-def candidates(item_vectors: Floats, is_allowed: NDArray[np.bool_]) -> Candidates:
-    """The rows of `item_vectors` [V, D] where `is_allowed` [V]; float32 vectors are not copied.
+ALLOWED = np.array([[-np.inf, 0.0]])  # the offsets of one group: kind 1 may be listed, kind 0 not
+
+
+def candidates(item_vectors: Floats, kind: Ints, offsets: Floats = ALLOWED) -> Candidates:
+    """Items with vectors [V, D] and kinds [V] that some group may get; float32 vectors are not copied.
+
+    Args:
+        kind: with the given offsets, a mask of what may be listed.
 
     Raises:
-        ValueError: an allowed vector holds a NaN or an infinity.
+        ValueError: a vector that may be listed holds a NaN or an infinity, or an offset is NaN or +inf.
     """
+    if not (offsets < np.inf).all():
+        raise ValueError("an offset is neither finite nor -inf")
+    is_allowed = np.asarray(np.any(offsets > -np.inf, axis=0))[kind.astype(np.int32)]
     largest = 0.0
     for start in range(0, len(item_vectors), BLOCK_ITEMS):
         part = slice(start, start + BLOCK_ITEMS)
@@ -66,25 +78,31 @@ def candidates(item_vectors: Floats, is_allowed: NDArray[np.bool_]) -> Candidate
                 f"vector of item_idx {start + np.flatnonzero(~np.isfinite(norms))[0]} is not finite"
             )
         largest = max(largest, float(norms.max(initial=0.0)))
-    offsets = np.where(is_allowed, np.float32(0), np.float32(-np.inf)).astype(np.float32)
-    return Candidates(item_vectors, item_vectors.astype(np.float32, copy=False), offsets, largest)
+    vectors32 = item_vectors.astype(np.float32, copy=False)
+    return Candidates(item_vectors, vectors32, kind.astype(np.int32), offsets, largest)
 
 
 def top_n(
-    user_vectors: Floats, items: Candidates, num_items: int, left_out: tuple[Ints, Ints] | None = None
+    user_vectors: Floats,
+    items: Candidates,
+    num_items: int,
+    left_out: tuple[Ints, Ints] | None = None,
+    group: Ints | None = None,
 ) -> Lists:
     """The `num_items` best candidates of each user, by score descending, ties by item_idx ascending.
 
     Args:
         user_vectors: [B, D].
         left_out: (user row, item_idx) pairs that may not be listed, in any order; unknown items are ignored.
+        group: [B], below G; None: everybody is in group 0.
 
     Raises:
         ValueError: a user vector holds a NaN or an infinity.
     """
     if not np.isfinite(user_vectors).all():
         raise ValueError("a user vector is not finite")
-    starts, unwanted = by_user(left_out, len(user_vectors), len(items.offsets))
+    starts, unwanted = by_user(left_out, len(user_vectors), len(items.kind))
+    group = np.zeros(len(user_vectors), np.int64) if group is None else group.astype(np.int64)
     out = Lists(
         np.zeros((len(user_vectors), num_items), np.int64),
         np.zeros((len(user_vectors), num_items)),
@@ -92,12 +110,17 @@ def top_n(
     )
     for first in range(0, len(user_vectors), BLOCK_USERS):
         rows = slice(first, first + BLOCK_USERS)
-        _block(user_vectors[rows], items, starts[first : first + BLOCK_USERS + 1], unwanted, out, first)
+        users_starts = starts[first : first + BLOCK_USERS + 1]
+        _block(user_vectors[rows], group[rows], items, users_starts, unwanted, out, first)
     return out
 
 
-def _block(users: Floats, items: Candidates, starts: Ints, unwanted: Ints, out: Lists, first: int) -> None:
-    num_items, vocabulary = out.item_idx.shape[1], len(items.offsets)
+def _block(
+    users: Floats, group: Ints, items: Candidates, starts: Ints, unwanted: Ints, out: Lists, first: int
+) -> None:
+    num_items, vocabulary = out.item_idx.shape[1], len(items.kind)
+    groups, row_of = np.unique(group, return_inverse=True)
+    offsets32 = items.offsets[groups].astype(np.float32)
     found = survivors.nobody(len(users), num_items)
     users32 = users.astype(np.float32)
     error = _error_bound(users, items)
@@ -107,11 +130,13 @@ def _block(users: Floats, items: Candidates, starts: Ints, unwanted: Ints, out: 
         vectors = items.vectors32[start : start + BLOCK_ITEMS]
         scores = space[: len(users) * len(vectors)].reshape(len(users), len(vectors))
         np.matmul(users32, vectors.T, out=scores)
-        offsets = items.offsets[start : start + BLOCK_ITEMS]
-        survivors.add(scores, offsets, start, error, num_items, unwanted, next_unwanted, starts[1:], *found)
+        offsets = np.ascontiguousarray(offsets32[:, items.kind[start : start + BLOCK_ITEMS]])
+        survivors.add(
+            scores, offsets, row_of, start, error, num_items, unwanted, next_unwanted, starts[1:], *found
+        )
     rows = slice(first, first + len(users))
     survivors.decide(
-        users.astype(np.float64), items.vectors, items.offsets, error, unwanted, starts,
+        users.astype(np.float64), group, items.vectors, items.kind, items.offsets, error, unwanted, starts,
         out.item_idx[rows], out.scores[rows], out.num_items[rows], *found,
     )  # fmt: skip
 
@@ -136,9 +161,10 @@ def _error_bound(user_vectors: Floats, items: Candidates) -> NDArray[np.float64]
 
     Source: Higham, Accuracy and Stability of Numerical Algorithms, 3.1: gamma_D |u|.|v|, and
     |u|.|v| <= ||u|| ||v||. Differs: D + 4 for D, which covers both casts to float32, and twice the unit
-    roundoff for slack.
+    roundoff for slack. An offset is rounded once, and once more when it is added.
     """
-    num_terms = user_vectors.shape[1] + 4
+    num_terms = user_vectors.shape[1] + 6
     norms = np.linalg.norm(user_vectors.astype(np.float64), axis=1)
-    bound = num_terms * float(np.finfo(np.float32).eps) * norms * items.max_norm
+    largest = np.abs(items.offsets[np.isfinite(items.offsets)]).max(initial=0.0)
+    bound = float(np.finfo(np.float32).eps) * (num_terms * norms * items.max_norm + 2 * largest)
     return np.asarray(bound + num_terms * float(np.finfo(np.float32).tiny))

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recsys_spark.ranking.beyond_accuracy import Categories
+
 Array = NDArray[Any]
 
 
@@ -57,6 +59,18 @@ def lists(num_elements: Array, values: pa.Array) -> pa.ListArray:
     """Cut elements into one list a row, `num_elements` [B] each."""
     offsets = np.concatenate([[0], np.cumsum(num_elements)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), values)
+
+
+def groups_of(item_features: pa.Table, column: str, num_items: int) -> Categories:
+    """The names in a column of texts, or of lists of them, numbered: those of item i by item_idx, V in all."""
+    ordered = item_features.select(["item_idx", column]).sort_by("item_idx")
+    item_idx, values = ordered["item_idx"].to_numpy(), ordered[column].combine_chunks()
+    is_list = pa.types.is_list(values.type)
+    sizes = np.zeros(num_items, np.int64)
+    sizes[item_idx] = lengths(values) if is_list else np.asarray(values.is_valid())
+    names = (values.flatten() if is_list else values.drop_null()).cast(pa.string()).dictionary_encode()
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    return Categories(starts, names.indices.to_numpy(), len(names.dictionary))
 
 
 def lengths(column: pa.ListArray) -> Array:

@@ -17,9 +17,10 @@ from recsys_spark.scoring.reasons import Reasons, by_leaving_out
 
 Array = NDArray[Any]
 Pairs = tuple[Array, Array]  # (user row, item_idx)
-Encode = Callable[[Mapping[str, Array]], NDArray[np.float32]]
-Rank = Callable[[Mapping[str, Array], int, Pairs | None], Lists]
-Explain = Callable[[Mapping[str, Array], Lists], Reasons]
+Histories = Mapping[str, Array]
+Encode = Callable[[Histories], NDArray[np.float32]]
+Rank = Callable[[Histories, Array, int, Pairs | None], Lists]
+Explain = Callable[[Histories, Array, Lists], Reasons]
 
 
 @dataclass(frozen=True)
@@ -33,75 +34,81 @@ class Vectors:
 Form = Vectors | Transitions
 
 
-def ranking(form: Form, is_allowed: NDArray[np.bool_], batch_users: int) -> Rank:
-    """What ranks the allowed items, packed once.
+def ranking(form: Form, kind: Array, factors: Array, batch_users: int) -> Rank:
+    """What ranks the items on offer, packed once.
 
-    The function takes histories [B, L] by column, N, and the pairs that may not be listed. A user's list
-    does not depend on the others of the batch.
+    The function takes histories [B, L] by column, the group [B] of each user, N, and the pairs that may not be
+    listed. A user's list does not depend on the others of the batch. A boost multiplies the score of
+    transitions; vectors score in logits, and its logarithm is added: that multiplies the odds.
 
     Args:
-        is_allowed: [V].
+        kind, factors: [V], [G, K], of an `Offer`.
         batch_users: histories encoded at a time: B is at most this, and is padded to it.
     """
     if isinstance(form, Transitions):
-        return _by_transitions(form, is_allowed)
-    return _by_vectors(form, is_allowed, batch_users)
+        return _by_transitions(form, kind, factors)
+    return _by_vectors(form, kind, factors, batch_users)
 
 
-def explaining(form: Form, batch_users: int, is_costly_allowed: bool) -> Explain | None:
-    """What gives the reasons of lists that `ranking` made, from the same histories.
+def explaining(
+    form: Form, kind: Array, factors: Array, batch_users: int, is_costly_allowed: bool
+) -> Explain | None:
+    """What gives the reasons of lists that `ranking` made, from the same histories and groups.
 
     Args:
         is_costly_allowed: false: only where a reason costs next to nothing, as it does for transitions; a
             network has to encode a user again for each event, and then gives none.
     """
     if isinstance(form, Transitions):
-        return _from_sums(form)
+        return _from_sums(form, kind, factors)
     if not is_costly_allowed:
         return None
 
-    def explain(histories: Mapping[str, Array], lists: Lists) -> Reasons:
+    def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
         return by_leaving_out(histories, lists, _encoder(form, batch_users), form.item_vectors)
 
     return explain
 
 
-def _from_sums(form: Transitions) -> Explain:
+def _from_sums(form: Transitions, kind: Array, factors: Array) -> Explain:
     matrix = ItemItem(form.starts, form.neighbours, form.weights)
 
-    def explain(histories: Mapping[str, Array], lists: Lists) -> Reasons:
+    def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
         items = histories["items"]
         weights = history_weights(items, form.history_decay)
         parts = item_item.contributions(items, weights, matrix, lists.item_idx, 1)
-        return Reasons(parts.item_idx[:, :, 0], parts.scores[:, :, 0])
+        boosts = factors[group[:, None], kind[lists.item_idx]]
+        return Reasons(parts.item_idx[:, :, 0], parts.scores[:, :, 0] * boosts)
 
     return explain
 
 
 def _encoder(form: Vectors, batch_users: int) -> Encode:
-    def encode(histories: Mapping[str, Array]) -> NDArray[np.float32]:
+    def encode(histories: Histories) -> NDArray[np.float32]:
         padded = {name: _padded(values, batch_users) for name, values in histories.items()}
         return form.encode(padded)[: len(histories["items"])]
 
     return encode
 
 
-def _by_vectors(form: Vectors, is_allowed: NDArray[np.bool_], batch_users: int) -> Rank:
-    items, encode = candidates(form.item_vectors, is_allowed), _encoder(form, batch_users)
+def _by_vectors(form: Vectors, kind: Array, factors: Array, batch_users: int) -> Rank:
+    with np.errstate(divide="ignore"):
+        offsets = np.log(factors)
+    items, encode = candidates(form.item_vectors, kind, offsets), _encoder(form, batch_users)
 
-    def rank(histories: Mapping[str, Array], num_items: int, left_out: Pairs | None) -> Lists:
-        return top_n(encode(histories), items, num_items, left_out)
+    def rank(histories: Histories, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
+        return top_n(encode(histories), items, num_items, left_out, group)
 
     return rank
 
 
-def _by_transitions(form: Transitions, is_allowed: NDArray[np.bool_]) -> Rank:
+def _by_transitions(form: Transitions, kind: Array, factors: Array) -> Rank:
     matrix = ItemItem(form.starts, form.neighbours, form.weights)
 
-    def rank(histories: Mapping[str, Array], num_items: int, left_out: Pairs | None) -> Lists:
+    def rank(histories: Histories, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
         items = histories["items"]
         weights = history_weights(items, form.history_decay)
-        return item_item.top_n(items, weights, matrix, is_allowed, num_items, left_out)
+        return item_item.top_n(items, weights, matrix, kind, num_items, left_out, factors, group)
 
     return rank
 

@@ -14,7 +14,8 @@ from recsys_spark import tables
 from recsys_spark.scoring import known_models
 from recsys_spark.scoring.catalogue import Catalogue
 from recsys_spark.scoring.known_models import LoadedModel
-from recsys_spark.scoring.ranker import HISTORY, ranker
+from recsys_spark.scoring.ranker import HISTORY, LEFT_OUT, ranker
+from recsys_spark.scoring.rules import ListSettings
 
 _PARTS_OF_ONE = 1_000_000
 _RANKED = StructType([f for f in tables.LISTS.schema if f.name not in ("cut", "run_date")])
@@ -36,20 +37,40 @@ def with_control(users: DataFrame, share: float) -> DataFrame:
     return users.withColumn("is_control", part < F.lit(round(share * _PARTS_OF_ONE)))
 
 
-def with_history(users: DataFrame, histories: DataFrame, seen_items: DataFrame) -> DataFrame:
-    """Add the lists of HISTORIES and `seen`; null where the user has none. Cuts the frame for `lists`."""
-    seen = seen_items.select("user_idx", F.col("items").alias("seen"))
+def with_history(
+    users: DataFrame, histories: DataFrame, seen: DataFrame, blocked: DataFrame, shown: DataFrame
+) -> DataFrame:
+    """Add the lists of HISTORIES and what users may not get; null where there is none. Cuts the frame for `lists`.
+
+    Args:
+        seen, blocked, shown: `user_idx` and `items`: SEEN_ITEMS, BLOCKED_ITEMS and `shown_often`.
+    """
+    full = users.join(histories.select("user_idx", *HISTORY), "user_idx", how="left")
+    for name, rows in zip(LEFT_OUT, (seen, blocked, shown), strict=True):
+        full = full.join(rows.select("user_idx", F.col("items").alias(name)), "user_idx", how="left")
+    return full.select(
+        "user_idx",
+        "user_id",
+        F.coalesce("segment", F.lit("")).alias("segment"),
+        "age",
+        "is_control",
+        *HISTORY,
+        *LEFT_OUT,
+    )
+
+
+def shown_often(
+    recommendations: DataFrame, user_features: DataFrame, item_features: DataFrame, max_nights: int
+) -> DataFrame:
+    """`user_idx` and the `items` that stood in at least `max_nights` of the user's lists of these nights."""
+    places = recommendations.select("user_id", "run_date", F.explode("items.item_id").alias("item_id"))
+    often = places.groupBy("user_id", "item_id").agg(F.countDistinct("run_date").alias("num_nights"))
     return (
-        users.join(histories.select("user_idx", *HISTORY), "user_idx", how="left")
-        .join(seen, "user_idx", how="left")
-        .select(
-            "user_idx",
-            "user_id",
-            F.coalesce("segment", F.lit("")).alias("segment"),
-            "is_control",
-            *HISTORY,
-            "seen",
-        )
+        often.where(F.col("num_nights") >= max_nights)
+        .join(user_features.select("user_id", "user_idx"), "user_id", how="inner")
+        .join(item_features.select("item_id", "item_idx"), "item_id", how="inner")
+        .groupBy("user_idx")
+        .agg(F.sort_array(F.collect_set("item_idx")).alias("items"))
     )
 
 
@@ -62,10 +83,7 @@ def lists(
     users: DataFrame,
     items: Catalogue,
     load: Callable[[], LoadedModel] | None,
-    num_items: int,
-    batch_users: int,
-    num_threads: int,
-    explain: bool,
+    settings: ListSettings,
     cut: str,
     run_date: dt.date,
 ) -> DataFrame:
@@ -74,21 +92,17 @@ def lists(
     Args:
         users: as `with_history` gives them.
         load: gives the model in each process; None gives popularity alone.
-        num_items: N.
-        batch_users: users encoded and multiplied at a time.
-        num_threads: of BLAS and TensorFlow in each process.
-        explain: give reasons also where they cost much.
     """
     shared = users.sparkSession.sparkContext.broadcast(items)
 
     def rank(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        known_models.cap_threads(num_threads)
+        known_models.cap_threads(settings.num_threads)
         packed = None
         for batch in batches:
             if packed is None:  # not before the first batch: a partition without users loads nothing
-                packed = ranker(shared.value, load() if load else None, num_items, batch_users, explain)
-            for start in range(0, batch.num_rows, batch_users):
-                yield packed.lists(batch.slice(start, batch_users))
+                packed = ranker(shared.value, load() if load else None, settings)
+            for start in range(0, batch.num_rows, settings.batch_users):
+                yield packed.lists(batch.slice(start, settings.batch_users))
 
     return users.mapInArrow(rank, _RANKED).select(
         "*", F.lit(cut).alias("cut"), F.lit(run_date).alias("run_date")

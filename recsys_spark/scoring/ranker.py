@@ -1,4 +1,4 @@
-"""Lists for a batch of users: encode, rank by the model, fill up by popularity. NumPy and Arrow only."""
+"""Lists for a batch of users: encode, rank by the model, fill up by popularity, all within the rules."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recsys_spark.ranking import pools, rerank
 from recsys_spark.ranking.top_n import Lists
 from recsys_spark.scoring import columns
-from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
-from recsys_spark.scoring.forms import Explain, Pairs, Rank, explaining, ranking
+from recsys_spark.scoring.catalogue import POPULARITY, Catalogue, Pairs
+from recsys_spark.scoring.choice import Reorder, chosen
+from recsys_spark.scoring.forms import Explain, Histories, Rank, explaining, ranking
 from recsys_spark.scoring.known_models import LoadedModel
 from recsys_spark.scoring.reasons import Reasons, nothing
+from recsys_spark.scoring.rules import ListSettings
 
 TOO_FEW = "too_few_candidates"
+NEW_ITEMS = "new_items"
 UNKNOWN = 1
 HISTORY = ("items", "types", "values", "gaps", "weights")
+LEFT_OUT = ("seen", "blocked", "shown")  # lists of item_idx that a user may not get, by why
 
 Array = NDArray[Any]
 
@@ -31,77 +36,139 @@ class Ranker:
     Attributes:
         model, rank: None when popularity alone fills the lists.
         explain: None when no reasons are given.
-        num_items: N, places in a list.
     """
 
     items: Catalogue
     model: LoadedModel | None
     rank: Rank | None
     explain: Explain | None
-    num_items: int
+    settings: ListSettings
 
     def lists(self, users: pa.RecordBatch) -> pa.RecordBatch:
-        """Rank at most `batch_users` users; see `scoring.lists` for the columns in and out."""
-        left_out = columns.pairs(users["seen"])
-        by_model, reasons = self._by_model(users, left_out)
-        listed, scores = by_model.item_idx, by_model.scores
-        short = np.flatnonzero(by_model.num_items < self.num_items)
-        num_items = by_model.num_items.copy()
-        if len(short):
-            tail = self._by_popularity(users, short, left_out, by_model)
-            num_items[short] += _append(listed, scores, by_model.num_items, short, tail)
-        return self._rows(users, listed, scores, reasons, by_model.num_items, num_items)
+        """Rank at most `batch_users` users; see `scoring.lists` for the columns in and out.
 
-    def _by_model(self, users: pa.RecordBatch, left_out: Pairs) -> tuple[Lists, Reasons]:
-        num_users, shape = len(users), (len(users), self.num_items)
-        lists = Lists(np.zeros(shape, np.int64), np.zeros(shape), np.zeros(num_users, np.int64))
-        reasons = nothing(lists)
+        New items are drawn first, for the last places; the model's come first, popularity's fill the middle.
+        """
+        group = self.items.offer.groups(users["segment"], users["age"])
+        left_out = _together(*[columns.pairs(users[name]) for name in LEFT_OUT])
+        new, _ = self._drawn(users, group, left_out)
+        left_out = _together(left_out, _pairs(new))
+        wanted = self.settings.num_items - new.num_items
+        by_model, reasons, is_capped = self._by_model(users, group, left_out, wanted, new)
+        num_by_model = by_model.num_items.copy()
+        left_out = _together(left_out, _pairs(by_model))
+        placed = np.concatenate([new.item_idx, by_model.item_idx], axis=1)
+        popular, is_rest_capped = self._popular(users, group, left_out, wanted - num_by_model, placed)
+        _put_behind(by_model, popular)
+        _put_behind(by_model, new)
+        num_by = {self._name: num_by_model, POPULARITY: popular.num_items, NEW_ITEMS: new.num_items}
+        return self._rows(users, by_model, reasons, num_by, is_capped | is_rest_capped)
+
+    @property
+    def _name(self) -> str:
+        return self.model.name if self.model else ""
+
+    def _drawn(self, users: pa.RecordBatch, group: Array, left_out: Pairs) -> tuple[Lists, Array]:
+        user_idx, wanted = users["user_idx"].to_numpy(), self.settings.num_new_items
+
+        def rank(rows: Array, num_items: int) -> Lists:
+            return self.items.drawn(
+                user_idx[rows], group[rows], num_items, _of_rows(left_out, rows, len(users))
+            )
+
+        return chosen(rank, np.full(len(users), wanted), wanted, 2 * wanted, self.items.limits)
+
+    def _by_model(
+        self, users: pa.RecordBatch, group: Array, left_out: Pairs, wanted: Array, placed: Lists
+    ) -> tuple[Lists, Reasons, Array]:
+        num_items = self.settings.num_items
+        lists = pools.empty(len(users), num_items)
+        reasons, is_capped = nothing(lists), np.zeros(len(users), np.bool_)
         length = columns.longest(users["items"])
         if self.model is None or self.rank is None or not length:
-            return lists, reasons
+            return lists, reasons, is_capped
         histories = {name: columns.matrix(users[name], length) for name in HISTORY}
         vocabulary = len(self.model.is_trained)
         known = np.where(histories["items"] < vocabulary, histories["items"], UNKNOWN)
         histories["items"] = known.astype(np.int32)
         is_control = users["is_control"].to_numpy(zero_copy_only=False)
         rows = np.flatnonzero(self.model.is_trained[known].any(axis=1) & ~is_control)
-        if len(rows):
-            histories = {name: values[rows] for name, values in histories.items()}
-            best = self.rank(histories, self.num_items, _of_rows(left_out, rows, num_users))
-            lists.item_idx[rows], lists.scores[rows] = best.item_idx, best.scores
-            lists.num_items[rows] = best.num_items
-            if self.explain:
-                why = self.explain(histories, best)
-                reasons.item_idx[rows], reasons.scores[rows] = why
-        return lists, reasons
+        if not len(rows):
+            return lists, reasons, is_capped
+        histories = {name: values[rows] for name, values in histories.items()}
 
-    def _by_popularity(self, users: pa.RecordBatch, rows: Array, left_out: Pairs, by_model: Lists) -> Lists:
-        listed_rows, places = np.nonzero(by_model.item_idx)
-        listed = by_model.item_idx[listed_rows, places]
-        unwanted = np.concatenate([left_out[0], listed_rows]), np.concatenate([left_out[1], listed])
-        segments = users["segment"].take(pa.array(rows)).to_pylist()
-        return self.items.most_popular(segments, self.num_items, _of_rows(unwanted, rows, len(users)))
+        by_model = self.rank
+
+        def rank(some: Array, num_items: int) -> Lists:
+            own = {name: values[some] for name, values in histories.items()}
+            return by_model(own, group[rows[some]], num_items, _of_rows(left_out, rows[some], len(users)))
+
+        best, is_capped[rows] = chosen(
+            rank, wanted[rows], num_items, self._pool_items, self.items.limits, placed.item_idx[rows],
+            self._reorder(histories),
+        )  # fmt: skip
+        lists.item_idx[rows], lists.scores[rows], lists.num_items[rows] = (
+            best.item_idx,
+            best.scores,
+            best.num_items,
+        )
+        if self.explain:
+            reasons.item_idx[rows], reasons.scores[rows] = self.explain(histories, group[rows], best)
+        return lists, reasons, is_capped
+
+    @property
+    def _pool_items(self) -> int:
+        how = self.settings
+        if how.rerank.by != "none":
+            return max(how.rerank.pool_items, how.num_items)
+        return how.num_items if self.items.limits is None else 2 * how.num_items
+
+    def _reorder(self, histories: Histories) -> Reorder | None:
+        how, categories = self.settings.rerank, self.items.categories
+        if how.by == "none":
+            return None
+        num_items = self.settings.num_items
+        if how.by == "diversity":
+            return lambda rows, pool: rerank.mmr(pool, categories, how.trade_off, num_items)
+        mix = rerank.user_mix(histories["items"], histories["weights"], categories)
+        return lambda rows, pool: rerank.calibrated(pool, categories, mix[rows], how.trade_off, num_items)
+
+    def _popular(
+        self, users: pa.RecordBatch, group: Array, left_out: Pairs, wanted: Array, placed: Array
+    ) -> tuple[Lists, Array]:
+        def rank(rows: Array, num_items: int) -> Lists:
+            segments = users["segment"].take(pa.array(rows)).to_pylist()
+            own = _of_rows(left_out, rows, len(users))
+            return self.items.most_popular(segments, group[rows], num_items, own)
+
+        num_items = self.settings.num_items
+        pool_items = num_items if self.items.limits is None else 2 * num_items
+        return chosen(rank, wanted, num_items, pool_items, self.items.limits, placed)
 
     def _rows(
-        self, users: pa.RecordBatch, listed: Array, scores: Array, reasons: Reasons, num_by_model: Array,
-        num_items: Array,
-    ) -> pa.RecordBatch:  # fmt: skip
-        filled = np.arange(self.num_items)[None, :] < num_items[:, None]
-        name = self.model.name if self.model else POPULARITY
-        version = self.model.version if self.model else None
+        self,
+        users: pa.RecordBatch,
+        lists: Lists,
+        reasons: Reasons,
+        num_by: dict[str, Array],
+        is_capped: Array,
+    ) -> pa.RecordBatch:
+        num_items = lists.num_items
+        filled = np.arange(self.settings.num_items)[None, :] < num_items[:, None]
+        is_by_model = num_by[self._name] > 0
         out = {
             "user_idx": users["user_idx"],
             "user_id": users["user_id"],
-            "items": columns.lists(num_items, pa.array(listed[filled].astype(np.int32))),
-            "scores": columns.lists(num_items, pa.array(scores[filled])),
-            "filled_by": _runs({name: num_by_model, POPULARITY: num_items - num_by_model}),
+            "items": columns.lists(num_items, pa.array(lists.item_idx[filled].astype(np.int32))),
+            "scores": columns.lists(num_items, pa.array(lists.scores[filled])),
+            "filled_by": _runs(num_by),
             "because": self._told(reasons.item_idx.astype(np.int32), filled),
             "because_scores": self._told(reasons.scores, filled),
-            "recommender": _either(num_by_model > 0, name, POPULARITY),
-            "model_version": _either(num_by_model > 0, version, None),
+            "recommender": _either(is_by_model, self._name, POPULARITY),
+            "model_version": _either(is_by_model, self.model.version if self.model else None, None),
             "segment": users["segment"],
             "is_control": users["is_control"],
-            "reason": _either(num_items < self.num_items, TOO_FEW, None),
+            "reason": self._why_short(users, num_items, is_capped),
         }
         return pa.RecordBatch.from_arrays(list(out.values()), names=list(out))
 
@@ -111,28 +178,47 @@ class Ranker:
             return pa.nulls(len(filled), pa.list_(pa.from_numpy_dtype(values.dtype)))
         return columns.lists(filled.sum(axis=1), pa.array(values[filled]))
 
+    def _why_short(self, users: pa.RecordBatch, num_items: Array, is_capped: Array) -> pa.Array:
+        """Null for a full list; else that candidates are too few, and which rules left some out."""
+        why: list[str | None] = [None] * len(users)
+        for row in np.flatnonzero(num_items < self.settings.num_items):
+            names = [name for name in LEFT_OUT if users[name][row].is_valid and len(users[name][row])]
+            names += self.items.offer.narrowed_by
+            names += self.items.limit_names if is_capped[row] else ()
+            why[row] = f"{TOO_FEW}: {', '.join(names)}" if names else TOO_FEW
+        return pa.array(why, pa.string())
 
-def ranker(
-    items: Catalogue, model: LoadedModel | None, num_items: int, batch_users: int, explain: bool = False
-) -> Ranker:
-    """Pack the candidates: trained and available ones for the model, used and available for popularity.
 
-    Args:
-        batch_users: the one number of users that are encoded at a time; fewer are padded.
-        explain: reasons also where they cost much.
-    """
+def ranker(items: Catalogue, model: LoadedModel | None, settings: ListSettings) -> Ranker:
+    """Pack the candidates: trained items on offer for the model, used ones on offer for popularity."""
     if model is None:
-        return Ranker(items, None, None, None, num_items)
-    rank = ranking(model.form, candidates_of(model, items), batch_users)
-    return Ranker(items, model, rank, explaining(model.form, batch_users, explain), num_items)
+        return Ranker(items, None, None, None, settings)
+    batch_users, own = settings.batch_users, (model.form, kinds(model, items), items.offer.factors)
+    return Ranker(
+        items, model, ranking(*own, batch_users), explaining(*own, batch_users, settings.explain), settings
+    )
 
 
-def candidates_of(model: LoadedModel, items: Catalogue) -> NDArray[np.bool_]:
-    """[V] of the model: trained and available."""
-    is_available = np.zeros(len(model.is_trained), dtype=bool)
-    both = min(len(is_available), len(items.is_available))
-    is_available[:both] = items.is_available[:both]
-    return model.is_trained & is_available
+def kinds(model: LoadedModel, items: Catalogue) -> NDArray[np.int32]:
+    """The kind [V] of the model's items; 0, offered to nobody, for one it was not trained on."""
+    kind = np.zeros(len(model.is_trained), np.int32)
+    both = min(len(kind), len(items.offer.kind))
+    kind[:both] = items.offer.kind[:both]
+    return np.where(model.is_trained, kind, 0).astype(np.int32)
+
+
+def _pairs(lists: Lists) -> Pairs:
+    rows, places = np.nonzero(lists.item_idx)
+    return rows, lists.item_idx[rows, places]
+
+
+def _together(*pairs: Pairs) -> Pairs:
+    some = [pair for pair in pairs if len(pair[0])] or [pairs[0]]
+    return (
+        some[0]
+        if len(some) == 1
+        else (np.concatenate([p[0] for p in some]), np.concatenate([p[1] for p in some]))
+    )
 
 
 def _of_rows(pairs: Pairs, rows: Array, num_users: int) -> Pairs:
@@ -146,29 +232,26 @@ def _of_rows(pairs: Pairs, rows: Array, num_users: int) -> Pairs:
     return renumbered[kept], pairs[1][kept]
 
 
-def _append(listed: Array, scores: Array, num_listed: Array, rows: Array, tail: Lists) -> Array:
-    """Put each tail behind its row's list, in place; returns how many items each row gained.
+def _put_behind(lists: Lists, tail: Lists) -> None:
+    """Put each tail behind its row's list, in place.
 
-    Behind a model's items each score is one below the score before it: popularity has another scale.
+    Behind other items each score is one below the score before it: they have another scale.
     """
-    room = listed.shape[1] - num_listed[rows]
-    gained = np.minimum(room, tail.num_items)
-    sub, step = np.nonzero(np.arange(listed.shape[1])[None, :] < gained[:, None])
-    row = rows[sub]
-    place = num_listed[row] + step
-    last = scores[row, np.maximum(num_listed[row] - 1, 0)]
-    is_tail = num_listed[row] > 0
-    listed[row, place] = tail.item_idx[sub, step]
-    scores[row, place] = np.where(is_tail, last - (step + 1), tail.scores[sub, step])
-    return np.asarray(gained)
+    rows, step = np.nonzero(np.arange(tail.item_idx.shape[1])[None, :] < tail.num_items[:, None])
+    place = lists.num_items[rows] + step
+    last = lists.scores[rows, np.maximum(lists.num_items[rows] - 1, 0)]
+    is_tail = lists.num_items[rows] > 0
+    lists.item_idx[rows, place] = tail.item_idx[rows, step]
+    lists.scores[rows, place] = np.where(is_tail, last - (step + 1), tail.scores[rows, step])
+    lists.num_items[:] += tail.num_items
 
 
-def _runs(num_items: dict[str, Array]) -> pa.ListArray:
+def _runs(num_by: dict[str, Array]) -> pa.ListArray:
     """FILLED_BY [B] from how many places [B] each source filled, in the order of the list."""
-    counts = np.stack(list(num_items.values()), axis=1)
+    counts = np.stack(list(num_by.values()), axis=1)
     row, source = np.nonzero(counts)
     runs = {
-        "source": pa.array(list(num_items), pa.string()).take(pa.array(source)),
+        "source": pa.array(list(num_by), pa.string()).take(pa.array(source)),
         "num_items": pa.array(counts[row, source].astype(np.int32)),
     }
     structs = pa.StructArray.from_arrays(list(runs.values()), names=list(runs))

@@ -34,7 +34,7 @@ def by_leaving_out(
     encode: Callable[[Mapping[str, Array]], Array],
     item_vectors: Array,
 ) -> Reasons:
-    """Encode each user once without each event, and compare the scores of the listed items.
+    """Encode each user once without each event, and compare the model's scores of the listed items.
 
     The score without a user's only event is 0. Events of unknown items are no reasons. Ties: the newer event.
 
@@ -45,6 +45,7 @@ def by_leaving_out(
     """
     listed = item_vectors[lists.item_idx].astype(np.float64)  # [B, N, D]
     items = histories["items"]
+    scores = np.einsum("bd,bnd->bn", encode(histories).astype(np.float64), listed)
     is_only = (items > 0).sum(axis=1) == 1
     best = nothing(lists)
     for position in range(items.shape[1] - 1, -1, -1):
@@ -54,7 +55,7 @@ def by_leaving_out(
         vectors = encode(without_event({n: values[rows] for n, values in histories.items()}, position))
         without = np.einsum("bd,bnd->bn", vectors.astype(np.float64), listed[rows])
         without[is_only[rows]] = 0.0
-        falls = lists.scores[rows] - without
+        falls = scores[rows] - without
         row, place = np.nonzero((falls > best.scores[rows]) & (lists.item_idx[rows] > 0))
         best.item_idx[rows[row], place] = items[rows[row], position]
         best.scores[rows[row], place] = falls[row, place]

@@ -14,12 +14,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from recsys_spark import tables
+from recsys_spark.ranking import item_item
 from recsys_spark.ranking.top_n import Lists, candidates, top_n
 from recsys_spark.scoring import columns, known_models
 from recsys_spark.scoring.catalogue import Catalogue
 from recsys_spark.scoring.forms import Vectors, ranking
 from recsys_spark.scoring.known_models import KnownModel, LoadedModel
-from recsys_spark.scoring.ranker import candidates_of
+from recsys_spark.scoring.ranker import kinds
 
 Array = NDArray[Any]
 Alike = Callable[[Array, int], Lists]
@@ -56,15 +57,16 @@ def similar_items(
 
 
 def most_alike(model: LoadedModel, items: Catalogue) -> Alike:
-    """What finds the trained and available items most like each of some trained ones."""
-    is_allowed = candidates_of(model, items)
+    """What finds the trained items on offer to anybody that are most like each of some trained ones."""
+    is_allowed = kinds(model, items) > 0
     if isinstance(model.form, Vectors):
         return _by_cosine(model.form.item_vectors[:, :-1], is_allowed)
-    follow = ranking(model.form, is_allowed, 0)
+    follow = ranking(model.form, is_allowed, item_item.ALLOWED, 0)
 
     def after(item_idx: Array, num_similar: int) -> Lists:
         """As if the item were all that a user's history holds."""
-        return follow({"items": item_idx[:, None]}, num_similar, (np.arange(len(item_idx)), item_idx))
+        own = np.arange(len(item_idx)), item_idx
+        return follow({"items": item_idx[:, None]}, np.zeros(len(item_idx), np.int64), num_similar, own)
 
     return after
 

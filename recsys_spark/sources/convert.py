@@ -29,7 +29,11 @@ CONTRACT = {
     "price": "double",
     "year": "int",
     "is_available": "boolean",
+    "seller": "string",
+    "segments": "array<string>",
+    "min_age": "int",
     "segment": "string",
+    "age": "int",
 }
 
 
@@ -125,8 +129,9 @@ def _converted(feed: Feed, run_date: dt.date) -> dict[str, tuple[Column, Column]
         found["value"] = value, reason
     if "price" in feed.columns:
         found["price"] = checks.number(_text("price"), "price", 0.0, None)
-    if "year" in feed.columns:
-        found["year"] = checks.cast(_text("year"), "year", "int")
+    for name in ("year", "min_age", "age"):
+        if name in feed.columns:
+            found[name] = checks.cast(_text(name), name, "int")
     if "is_available" in feed.columns:
         found["is_available"] = checks.cast(_text("is_available"), "is_available", "boolean")
     return found
@@ -140,7 +145,8 @@ def _contract(feed: Feed, run_date: dt.date) -> dict[str, Column]:
         weights = {name: F.lit(kind.weight) for name, kind in feed.event_types.items()}
         columns["weight"] = _choose(columns["event_type"], {name: (name,) for name in weights}, weights)
     if feed.table == "items":
-        columns["categories"] = _categories(feed) if "categories" in feed.columns else F.array()
+        for name in ("categories", "segments"):
+            columns[name] = _names(feed, name) if name in feed.columns else F.array()
         columns["is_available"] = F.coalesce(columns.get("is_available", F.lit(True)), F.lit(True))
     return columns
 
@@ -156,8 +162,9 @@ def _choose(key: Column, words: dict[str, tuple[str, ...]], result: dict[str, Co
     return F.coalesce(*[F.when(key.isin(*words[name]), result[name]) for name in words])
 
 
-def _categories(feed: Feed) -> Column:
-    parts = F.split(_text("categories"), re.escape(feed.categories_separator))
+def _names(feed: Feed, column: str) -> Column:
+    """The distinct names in a field that holds several, sorted."""
+    parts = F.split(_text(column), re.escape(feed.categories_separator))
     named = F.filter(F.transform(parts, lambda part: F.trim(part)), lambda part: part != "")
     return F.coalesce(F.array_sort(F.array_distinct(named)), F.array().cast("array<string>"))
 

@@ -16,8 +16,8 @@ REQUIRED = {
 }
 OPTIONAL = {
     "interactions": ("value",),
-    "items": ("title", "categories", "price", "year", "is_available"),
-    "users": ("segment",),
+    "items": ("title", "categories", "price", "year", "is_available", "seller", "segments", "min_age"),
+    "users": ("segment", "age"),
 }
 LINE_COUNT = "line_count"
 

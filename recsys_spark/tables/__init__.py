@@ -26,6 +26,7 @@ from recsys_spark.tables.arrived import (
 )
 from recsys_spark.tables.contract import CUTS, DataFile, Table
 from recsys_spark.tables.features import (
+    BLOCKED_ITEMS,
     EVENT_EXAMPLES,
     FEATURE_COLUMNS,
     HISTORIES,
@@ -56,6 +57,7 @@ ALL = tuple(value for value in list(globals().values()) if isinstance(value, Tab
 
 __all__ = [
     "ALL",
+    "BLOCKED_ITEMS",
     "CUTS",
     "DEFAULT_RECOMMENDATIONS",
     "EVENT_EXAMPLES",

@@ -49,6 +49,9 @@ ITEMS = table(
         ("price", DOUBLE, "in the source's currency; null when unknown"),
         ("year", INT, "year of release; null when unknown"),
         ("is_available", BOOLEAN, "false: may not be recommended"),
+        ("seller", STRING, "who offers it; null when unknown"),
+        ("segments", STRINGS, "segments whose users may get it, distinct, sorted; empty: every user may"),
+        ("min_age", INT, "years a user must have to get it; null: any age, also an unknown one"),
         *ORIGIN,
         ("source", STRING, "name of the source"),
         RUN_DATE,
@@ -62,6 +65,7 @@ USERS = table(
     [
         ("user_id", STRING, "as in interactions"),
         ("segment", STRING, "country, plan, ...; null when unknown"),
+        ("age", INT, "years; null when unknown"),
         *ORIGIN,
         ("source", STRING, "name of the source"),
         RUN_DATE,

@@ -56,6 +56,22 @@ SEEN_ITEMS = table(
     partitions=("run_date", "cut"),
 )
 
+BLOCKED_ITEMS = table(
+    "blocked_items",
+    [
+        ("user_idx", INT, ""),
+        (
+            "items",
+            INTS,
+            "item_idx this user may not get: events of rules.blocking_events named them; ascending",
+        ),
+        CUT,
+        RUN_DATE,
+    ],
+    key=("run_date", "cut", "user_idx"),
+    partitions=("run_date", "cut"),
+)
+
 ITEM_FEATURES = table(
     "item_features",
     [
@@ -64,6 +80,9 @@ ITEM_FEATURES = table(
         ("title", STRING, "null when unknown"),
         ("categories", STRINGS, "distinct, sorted"),
         ("is_available", BOOLEAN, "not withdrawn and not marked unavailable"),
+        ("seller", STRING, "as in items"),
+        ("segments", STRINGS, "as in items"),
+        ("min_age", INT, "as in items"),
         ("num_events", LONG, "events before the cut; 0: the item was never trained on"),
         ("num_users", LONG, "distinct users before the cut"),
         ("popularity", DOUBLE, "sum of weight x 0.5^(age in days / half-life) at the cut"),
@@ -94,6 +113,7 @@ USER_FEATURES = table(
         ("user_idx", INT, ""),
         ("user_id", STRING, ""),
         ("segment", STRING, "'' when unknown"),
+        ("age", INT, "years; null when unknown"),
         ("is_active", BOOLEAN, "an event in the last active_days before the cut, or listed in users"),
         ("num_events", LONG, "events before the cut; 0: known only from users"),
         ("num_items", LONG, "distinct items before the cut"),

@@ -31,7 +31,9 @@ def described_items(
         ends: end of each cut to build.
         title_buckets: hash buckets of title terms.
     """
-    entries = catalogue.select("item_id", "title", "categories", "price", "year", "is_available")
+    entries = catalogue.select(
+        "item_id", "title", "categories", "price", "year", "is_available", "seller", "segments", "min_age"
+    )
     counts = popular.where(F.col("segment") == EVERYBODY).drop("segment")
     age_seconds = F.unix_seconds(cut_end(ends)) - F.unix_seconds("first_at")
     return (
@@ -47,6 +49,9 @@ def described_items(
             "title",
             F.coalesce("categories", F.array().cast("array<string>")).alias("categories"),
             F.coalesce("is_available", F.lit(True)).alias("is_available"),
+            "seller",
+            F.coalesce("segments", F.array().cast("array<string>")).alias("segments"),
+            "min_age",
             F.coalesce("num_events", F.lit(0)).cast("long").alias("num_events"),
             F.coalesce("num_users", F.lit(0)).cast("long").alias("num_users"),
             F.coalesce("popularity", F.lit(0.0)).alias("popularity"),
@@ -103,6 +108,9 @@ def item_features(described: DataFrame, item_stats: DataFrame) -> DataFrame:
         "title",
         "categories",
         "is_available",
+        "seller",
+        "segments",
+        "min_age",
         "num_events",
         "num_users",
         "popularity",

@@ -22,20 +22,22 @@ _ALL = -1  # the place that every item has
 
 
 def user_profiles(users_known: DataFrame, listed: DataFrame) -> DataFrame:
-    """One row a known user: user_idx, user_id, segment ('' when unknown), is_listed.
+    """One row a known user: user_idx, user_id, segment ('' when unknown), age, is_listed.
 
     Args:
         users_known: the known part of the user index.
-        listed: current rows of USERS; of several segments the one of the first source by name counts.
+        listed: current rows of USERS; of several segments, or ages, that of the first source by name counts.
     """
     segments = listed.groupBy("user_id").agg(
         F.min(F.when(F.col("segment").isNotNull(), F.struct("source", "segment"))).alias("first"),
+        F.min(F.when(F.col("age").isNotNull(), F.struct("source", "age"))).alias("first_age"),
         F.lit(True).alias("is_listed"),
     )
     return users_known.join(segments, "user_id", how="left").select(
         "user_idx",
         "user_id",
         F.coalesce("first.segment", F.lit("")).alias("segment"),
+        F.col("first_age.age").alias("age"),
         F.coalesce("is_listed", F.lit(False)).alias("is_listed"),
     )
 
@@ -136,6 +138,7 @@ def user_features(described: DataFrame, user_stats: DataFrame, item_stats: DataF
             "user_idx",
             "user_id",
             "segment",
+            "age",
             (F.coalesce("is_fresh", F.lit(False)) | F.col("is_listed")).alias("is_active"),
             F.coalesce("num_events", F.lit(0)).cast("long").alias("num_events"),
             F.coalesce("num_items", F.lit(0)).cast("long").alias("num_items"),

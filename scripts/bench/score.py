@@ -28,6 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys_spark import cli, config
 from recsys_spark.scoring import lists
+from recsys_spark.scoring.rules import ListSettings
 
 USERS, ITEMS, TOP, BATCH, REPEATS = 100_000, 20_000, 100, 256, 3
 ALS_USERS, SAMPLE = 4_000, 200
@@ -100,7 +101,7 @@ def job(spark: SparkSession, folder: Path, users: Path, num_users: int, num_item
     paths = both_factors(folder, num_users, num_items)
     load = partial(scored.load, *map(str, paths))
     frame = spark.read.parquet(str(users))
-    return lists.lists(frame, scored.items(num_items), load, TOP, BATCH, 1, False, "night", DAY)
+    return lists.lists(frame, scored.items(num_items), load, ListSettings(TOP, BATCH, 1), "night", DAY)
 
 
 def both_factors(folder: Path, num_users: int, num_items: int) -> tuple[Path, Path]:

@@ -9,10 +9,24 @@ SCORES = np.array([8.0, 4.0, 2.0, 1.0, 0.5, 3.0, 2.0])
 FACTORS = np.array([1.0, 0.125])
 
 
+def everybody(is_allowed, num_users):
+    """One group, which may get what `is_allowed` says."""
+    return np.array([[False, True]]), is_allowed.astype(int), np.zeros(num_users, int)
+
+
 def lists(order_of, num_items, left_out=None, forbidden=()):
     is_allowed = np.ones(8, np.bool_)
     is_allowed[list(forbidden)] = False
-    got = first_n(np.array(order_of), STARTS, ITEM_IDX, SCORES, FACTORS, is_allowed, num_items, left_out)
+    got = first_n(
+        np.array(order_of),
+        STARTS,
+        ITEM_IDX,
+        SCORES,
+        FACTORS,
+        *everybody(is_allowed, len(order_of)),
+        num_items,
+        left_out,
+    )
     return [
         list(zip(items[:n].tolist(), scores[:n].tolist(), strict=True))
         for items, scores, n in zip(got.item_idx, got.scores, got.num_items, strict=True)
@@ -44,7 +58,7 @@ def test_nobody_and_no_order():
         nothing.astype(np.int32),
         nothing,
         np.ones(1),
-        np.ones(3, np.bool_),
+        *everybody(np.ones(3, np.bool_), 1),
         2,
     )
     assert got.num_items.tolist() == [0]
@@ -62,7 +76,16 @@ def test_random_orders_equal_a_plain_loop(num_items):
     unwanted = [set(rng.choice(50, rng.integers(0, 30), replace=False).tolist()) for _ in order_of]
     rows = np.repeat(np.arange(30), [len(items) for items in unwanted])
     left_out = (rows, np.array([item for items in unwanted for item in items]))
-    got = first_n(order_of, starts, item_idx, scores, np.ones(4), is_allowed, num_items, left_out)
+    got = first_n(
+        order_of,
+        starts,
+        item_idx,
+        scores,
+        np.ones(4),
+        *everybody(is_allowed, len(order_of)),
+        num_items,
+        left_out,
+    )
     for user, number in enumerate(order_of):
         both = dict.fromkeys([*orders[number].tolist(), *orders[0].tolist()])
         expected = [item for item in both if is_allowed[item] and item not in unwanted[user]][:num_items]

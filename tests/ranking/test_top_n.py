@@ -105,3 +105,28 @@ def test_vectors_that_are_not_finite_are_refused(value):
         candidates(vectors, np.ones(4, dtype=bool))
     with pytest.raises(ValueError, match="user vector"):
         top_n(vectors, candidates(np.ones((4, 2)), np.ones(4, dtype=bool)), 2)
+
+
+@pytest.mark.parametrize("kind", ["normal", "tied"])
+def test_groups_get_their_own_items_and_offsets(monkeypatch, kind):
+    monkeypatch.setattr(top_n_module, "BLOCK_ITEMS", 100)
+    rng = np.random.default_rng(11)
+    users, items = (rng.normal(size=(n, 9)).astype(np.float32) for n in (40, 700))
+    if kind == "tied":
+        items[:] = items[0]
+    of_item, group = rng.integers(0, 4, 700), rng.integers(0, 3, 40)
+    offsets = np.array([[-np.inf, 0, 0.5, -np.inf], [-np.inf, 2.0, -3.0, 0.1], [-np.inf, 0, 0, 0]])
+    seen = [set(rng.choice(700, size=n).tolist()) for n in rng.integers(0, 90, 40)]
+    got = as_rows(top_n(users, candidates(items, of_item, offsets), 12, pairs(seen), group))
+    for row, user in enumerate(users.astype(np.float64)):
+        scores = [
+            (-((user * items[i].astype(np.float64)).sum() + offsets[group[row], of_item[i]]), i)
+            for i in range(700)
+            if offsets[group[row], of_item[i]] > -np.inf and i not in seen[row]
+        ]
+        assert got[row] == [(i, -score) for score, i in sorted(scores)[:12]]
+
+
+def test_an_offset_must_be_finite_or_forbid():
+    with pytest.raises(ValueError, match="offset"):
+        candidates(np.ones((2, 2)), np.ones(2, int), np.array([[0.0, np.nan]]))

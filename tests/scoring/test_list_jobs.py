@@ -45,7 +45,7 @@ def full(table, **values):
 def write_features(spark, lake, day):
     """Users saw the items numbered like them and the one before; user 2 has no history, item 13 is gone."""
     rows = {t: [] for t in (tables.USER_FEATURES, tables.HISTORIES, tables.SEEN_ITEMS, tables.ITEM_FEATURES,
-                            tables.SEGMENT_POPULARITY, tables.TRUTH)}  # fmt: skip
+                            tables.SEGMENT_POPULARITY, tables.TRUTH, tables.BLOCKED_ITEMS)}  # fmt: skip
 
     def add(table, **values):
         rows[table].append(full(table, run_date=day, **values))
@@ -53,7 +53,7 @@ def write_features(spark, lake, day):
     for cut in ("test", "night"):
         for i in ITEMS:
             add(tables.ITEM_FEATURES, item_idx=i, item_id=f"i{i}", categories=["x", f"c{i % 3}"], is_available=i != 13,
-                num_events=i, num_users=i, popularity=100.0 - i, features=[1.0], cut=cut)  # fmt: skip
+                num_events=i, num_users=i, popularity=100.0 - i, features=[1.0], segments=[], cut=cut)  # fmt: skip
             add(tables.SEGMENT_POPULARITY, segment="", item_idx=i, popularity=100.0 - i, cut=cut)
         for u in USERS:
             add(

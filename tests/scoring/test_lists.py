@@ -6,14 +6,29 @@ import pytest
 from recsys_spark import tables
 from recsys_spark.scoring import lists
 from recsys_spark.scoring.catalogue import catalogue
+from recsys_spark.scoring.rules import ListSettings
 
 D = dt.date(2024, 5, 31)
 INTS = "array<int>"
 
 
+NO_RULES = {
+    "categories": pa.nulls(4, pa.list_(pa.string())),
+    "seller": pa.nulls(4, pa.string()),
+    "segments": pa.nulls(4, pa.list_(pa.string())),
+    "min_age": pa.nulls(4, pa.int32()),
+    "num_events": pa.array([1] * 4),
+}
+
+
 @pytest.fixture(scope="module")
 def items():
-    features = {"item_idx": [2, 3, 4, 5], "item_id": list("abcd"), "is_available": [True, True, True, False]}
+    features = {
+        "item_idx": [2, 3, 4, 5],
+        "item_id": list("abcd"),
+        "is_available": [True, True, True, False],
+        **NO_RULES,
+    }
     counts = {"segment": ["", "", "", "", "FR"], "item_idx": [2, 3, 4, 5, 4], "popularity": [4.0, 3, 2, 9, 1]}
     return catalogue(pa.table(features), pa.table(counts))
 
@@ -21,8 +36,13 @@ def items():
 @pytest.fixture(scope="module")
 def users(spark):
     features = spark.createDataFrame(
-        [(2, "u2", "FR", True), (3, "u3", "", True), (4, "u4", None, False), (5, "u5", "DE", True)],
-        "user_idx int, user_id string, segment string, is_active boolean",
+        [
+            (2, "u2", "FR", 9, True),
+            (3, "u3", "", 9, True),
+            (4, "u4", None, 9, False),
+            (5, "u5", "DE", 9, True),
+        ],
+        "user_idx int, user_id string, segment string, age int, is_active boolean",
     )
     histories = spark.createDataFrame(
         [
@@ -33,17 +53,22 @@ def users(spark):
         "weights array<float>",
     )
     seen = spark.createDataFrame([(2, [2]), (3, [2, 3])], f"user_idx int, items {INTS}")
-    return lists.with_history(lists.with_control(lists.only_active(features), 0.0), histories, seen)
+    active = lists.with_control(lists.only_active(features), 0.0)
+    return lists.with_history(active, histories, seen, seen.limit(0), seen.limit(0))
 
 
 def made(users, items, num_items=2, batch_users=2):
-    return lists.lists(users, items, None, num_items, batch_users, 1, False, "night", D)
+    return lists.lists(users, items, None, ListSettings(num_items, batch_users, 1), "night", D)
 
 
 def test_every_active_user_gets_a_list_of_the_contract(users, items):
     rows = {row.user_id: row for row in tables.LISTS.check(made(users, items)).collect()}
     assert {u: row["items"] for u, row in rows.items()} == {"u2": [4, 3], "u3": [4], "u5": [2, 3]}
-    assert {u: row.reason for u, row in rows.items()} == {"u2": None, "u3": "too_few_candidates", "u5": None}
+    assert {u: row.reason for u, row in rows.items()} == {
+        "u2": None,
+        "u3": "too_few_candidates: seen",
+        "u5": None,
+    }
     assert rows["u2"].segment == "FR"
     assert rows["u3"].cut == "night"
     assert rows["u3"].run_date == D

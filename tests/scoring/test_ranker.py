@@ -8,7 +8,9 @@ from recsys_spark.models.transitions import Transitions
 from recsys_spark.scoring.catalogue import catalogue, segment_lists
 from recsys_spark.scoring.forms import Vectors
 from recsys_spark.scoring.known_models import LoadedModel
-from recsys_spark.scoring.ranker import TOO_FEW, ranker
+from recsys_spark.scoring.ranker import TOO_FEW
+from recsys_spark.scoring.ranker import ranker as packed
+from recsys_spark.scoring.rules import NO_RULES, ListSettings
 from recsys_spark.scoring.similar_items import most_alike
 
 RNG = np.random.default_rng(1)
@@ -32,12 +34,22 @@ def model(untrained=()):
     return LoadedModel("attention", "v1", Vectors(encode, VECTORS), is_trained)
 
 
-def items(num=V, unavailable=(), popular=range(2, V), segment=()):
+def items(
+    num=V, unavailable=(), popular=range(2, V), segment=(), categories=None, sellers=None, only=None, min_age=None,
+    new=(), rules=NO_RULES, night=1,
+):  # fmt: skip
     features = pa.table(
         {
             "item_idx": pa.array(range(2, num), pa.int32()),
             "item_id": [f"i{i}" for i in range(2, num)],
             "is_available": [i not in unavailable for i in range(2, num)],
+            "categories": pa.array(
+                [(categories or {}).get(i, []) for i in range(2, num)], pa.list_(pa.string())
+            ),
+            "seller": pa.array([(sellers or {}).get(i) for i in range(2, num)], pa.string()),
+            "segments": pa.array([(only or {}).get(i) for i in range(2, num)], pa.list_(pa.string())),
+            "min_age": pa.array([(min_age or {}).get(i) for i in range(2, num)], pa.int32()),
+            "num_events": pa.array([0 if i in new else 10 for i in range(2, num)], pa.int64()),
         }
     )
     rows = [("", i, 1000.0 - i) for i in popular] + [("FR", i, 5.0 + i) for i in segment]
@@ -49,10 +61,14 @@ def items(num=V, unavailable=(), popular=range(2, V), segment=()):
             "popularity": pa.array(popularity, pa.float64()),
         }
     )
-    return catalogue(features, counts)
+    return catalogue(features, counts, rules, night)
 
 
-def users(*rows):
+def ranker(items, model, num_items, batch_users=8, **settings):
+    return packed(items, model, ListSettings(num_items, batch_users, 1, **settings))
+
+
+def users(*rows, ages=None, blocked=None, shown=None):
     """(history, seen, segment, is_control); a None history or seen is null."""
     padded = [None if h is None else [0] * (LENGTH - len(h)) + h for h, *_ in rows]
     floats = [None if h is None else [float(i) for i in h] for h in padded]
@@ -60,6 +76,7 @@ def users(*rows):
         "user_idx": pa.array(range(2, 2 + len(rows)), pa.int32()),
         "user_id": [f"u{n}" for n in range(len(rows))],
         "segment": [segment for _, _, segment, _ in rows],
+        "age": pa.array(ages or [None] * len(rows), pa.int32()),
         "is_control": [is_control for *_, is_control in rows],
         "items": pa.array(padded, INT_LIST),
         "types": pa.array(padded, INT_LIST),
@@ -67,6 +84,8 @@ def users(*rows):
         "gaps": pa.array(padded, INT_LIST),
         "weights": pa.array(floats, FLOAT_LIST),
         "seen": pa.array([seen for _, seen, *_ in rows], INT_LIST),
+        "blocked": pa.array(blocked or [None] * len(rows), INT_LIST),
+        "shown": pa.array(shown or [None] * len(rows), INT_LIST),
     }
     return pa.RecordBatch.from_arrays([pa.array(c) for c in columns.values()], names=list(columns))
 
@@ -132,7 +151,7 @@ def test_a_list_is_shorter_only_when_nothing_is_left_and_says_so():
     made = ranker(items(popular=[2, 3, 4]), model(untrained=range(4, V)), 3, 8)
     got = made.lists(users(([2], [2], "", False), (None, [2, 3, 4], "", False), (None, None, "", False)))
     assert listed(got) == [[3, 4], [], [2, 3, 4]]
-    assert got["reason"].to_pylist() == [TOO_FEW, TOO_FEW, None]
+    assert got["reason"].to_pylist() == [f"{TOO_FEW}: seen", f"{TOO_FEW}: seen", None]
 
 
 def test_a_user_who_saw_nearly_everything_gets_exactly_the_rest():
@@ -234,7 +253,7 @@ def test_similar_items_of_transitions_are_what_follows():
 
 def test_ragged_histories_are_refused():
     batch = users(([2], [2], "", False), ([3], [3], "", False))
-    ragged = batch.set_column(5, "types", pa.array([[1, 2, 3], [4, 5, 6, 7, 8]], INT_LIST))
+    ragged = batch.set_column(6, "types", pa.array([[1, 2, 3], [4, 5, 6, 7, 8]], INT_LIST))
     with pytest.raises(ValueError, match="expected lists of 4"):
         ranker(items(), model(), 2, 8).lists(ragged)
 

@@ -45,7 +45,8 @@ FILES = {
         f"events-{D}.csv": "time,visitor,action,product,amount,page\n2001-01-01 00:00:07,00 7,detail,a,-,x\n"
         "2001-01-01 00:00:07,00 7,purchase,a,2.5,x\n2001-01-01 00:00:07,bot-1,purchase,a,1,x\n",
         "products.jsonl": '{"sku": "a", "name": "Tea ☕", "tags": ["b", "a"], "price": 2.50, "year": 1999, '
-        '"in_stock": "no"}\n',
+        '"in_stock": "no", "shop": "s", "countries": ["fr", "de"], "age_limit": 18}\n',
+        f"users-{D}.csv": "id,country,age\n00 7,de,30\nx,,\n",
     },
 }
 PARQUET = {
@@ -129,6 +130,11 @@ def test_the_template_works_as_it_is(lake: Lake) -> None:
     (events, *_) = rows(lake, tables.SOURCE_FILES, "template", "file_name", "num_parsed", "num_filtered")
     assert events == (f"events-{D}.csv", 3, [("robot", 1)])
     assert rows(lake, tables.ITEMS, "template", "is_available", "price") == [(False, 2.5)]
+    assert rows(lake, tables.ITEMS, "template", "seller", "segments", "min_age") == [("s", ["de", "fr"], 18)]
+    assert rows(lake, tables.USERS, "template", "user_id", "segment", "age") == [
+        ("00 7", "de", 30),
+        ("x", None, None),
+    ]
 
 
 def test_a_bad_parquet_row_is_quarantined_with_the_mapped_fields_only(lake: Lake) -> None:

@@ -37,12 +37,16 @@ def built(spark: SparkSession) -> FeatureTables:
         users=spark.createDataFrame([("a", 2), ("b", 3), ("c", 4), ("d", 5)], "user_id string, user_idx int"),
         items=spark.createDataFrame([("x", 2), ("y", 3), ("z", 4)], "item_id string, item_idx int"),
         listed=spark.createDataFrame(
-            [("a", "de", "t"), ("a", "fr", "s"), ("d", None, "s")],
-            "user_id string, segment string, source string",
+            [("a", "de", 30, "t"), ("a", "fr", None, "s"), ("d", None, None, "s")],
+            "user_id string, segment string, age int, source string",
         ),
         catalogue=spark.createDataFrame(
-            [("x", "Red car", ["a", "b"], 1.0, 2000, True), ("y", None, ["b"], 3.0, None, False)],
-            "item_id string, title string, categories array<string>, price double, year int, is_available boolean",
+            [
+                ("x", "Red car", ["a", "b"], 1.0, 2000, True, "shop", ["de"], 18),
+                ("y", None, ["b"], 3.0, None, False, None, None, None),
+            ],
+            "item_id string, title string, categories array<string>, price double, year int, is_available boolean, "
+            "seller string, segments array<string>, min_age int",
         ),
         ends={"night": END},
         half_life_days=10,

@@ -65,6 +65,7 @@ def _rows(number: Any, seen: list[Any]) -> pa.Table:
             "user_idx": pa.array(number + 2, pa.int32()),
             "user_id": pa.array([f"user-{n}" for n in number]),
             "segment": pa.array([""] * len(number)),
+            "age": pa.nulls(len(number), pa.int32()),
             "is_control": pa.array(np.zeros(len(number), bool)),
             "items": _lists(history),
             "types": _lists((history > 0).astype(np.int32)),
@@ -72,6 +73,8 @@ def _rows(number: Any, seen: list[Any]) -> pa.Table:
             "gaps": _lists(gaps),
             "weights": _lists(ones),
             "seen": pa.array(seen, pa.list_(pa.int32())),
+            "blocked": pa.nulls(len(number), pa.list_(pa.int32())),
+            "shown": pa.nulls(len(number), pa.list_(pa.int32())),
         }
     )
 
@@ -89,6 +92,11 @@ def items(num_items: int) -> Catalogue:
             "item_idx": pa.array(item_idx, pa.int32()),
             "item_id": pa.array([f"item-{i}" for i in item_idx]),
             "is_available": pa.array(np.ones(len(item_idx), bool)),
+            "categories": pa.nulls(len(item_idx), pa.list_(pa.string())),
+            "seller": pa.nulls(len(item_idx), pa.string()),
+            "segments": pa.nulls(len(item_idx), pa.list_(pa.string())),
+            "min_age": pa.nulls(len(item_idx), pa.int32()),
+            "num_events": pa.array(np.ones(len(item_idx), np.int64)),
         }
     )
     counts = pa.table(

@@ -1,0 +1,41 @@
+"""The rules of a run, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Rules(NamedTuple):
+    """What lists must keep to beside availability; conf/base.yaml explains each."""
+
+    blocked_items: tuple[str, ...] = ()
+    blocked_categories: tuple[str, ...] = ()
+    boosts: Mapping[str, float] = {}
+    max_per_category: int = 0
+    max_per_seller: int = 0
+    num_new_items: int = 0
+    new_item_events: int = 0
+    seed: int = 0
+
+
+NO_RULES = Rules()
+
+
+class Rerank(NamedTuple):
+    """How a model's ranking is re-ordered; conf/base.yaml explains each."""
+
+    by: str = "none"  # none | diversity | calibration
+    trade_off: float = 0.0
+    pool_items: int = 0
+
+
+class ListSettings(NamedTuple):
+    """How lists are made; conf/base.yaml explains each."""
+
+    num_items: int
+    batch_users: int
+    num_threads: int
+    explain: bool = False
+    num_new_items: int = 0
+    rerank: Rerank = Rerank()

@@ -1,0 +1,88 @@
+import numpy as np
+import pyarrow as pa
+
+from recsys_spark.scoring.offer import offer
+
+AGES = pa.array([None, 12, 18, 40], pa.int32())
+
+
+def features(**columns):
+    rows = {
+        "item_idx": pa.array(range(2, 8), pa.int32()),
+        "item_id": [f"i{i}" for i in range(2, 8)],
+        "is_available": [True, True, True, True, True, False],
+        "categories": pa.array([["a"], ["a", "b"], [], ["c"], None, ["c"]], pa.list_(pa.string())),
+        "segments": pa.nulls(6, pa.list_(pa.string())),
+        "min_age": pa.nulls(6, pa.int32()),
+    }
+    return pa.table(rows | columns)
+
+
+def factors(made, segment, age):
+    group = made.groups(pa.array([segment], pa.string()), pa.array([age], pa.int32()))[0]
+    return made.factors[group, made.kind].tolist()
+
+
+def test_without_rules_everybody_gets_what_is_available():
+    made = offer(features(), 8)
+    assert factors(made, "de", None) == [0, 0, 1, 1, 1, 1, 1, 0]
+    assert made.factors.shape == (1, 2)
+    assert made.narrowed_by == ()
+
+
+def test_an_item_kept_to_segments_goes_to_no_other_user():
+    only = pa.array([["de"], ["de", "fr"], [], None, [], []], pa.list_(pa.string()))
+    made = offer(features(segments=only), 8)
+    assert factors(made, "de", None) == [0, 0, 1, 1, 1, 1, 1, 0]
+    assert factors(made, "fr", None) == [0, 0, 0, 1, 1, 1, 1, 0]
+    for other in ("at", "", None):
+        assert factors(made, other, None) == [0, 0, 0, 0, 1, 1, 1, 0]
+    assert made.narrowed_by == ("segments",)
+
+
+def test_a_minimum_age_needs_a_known_age_that_has_reached_it():
+    made = offer(features(min_age=pa.array([18, 12, None, 0, None, None], pa.int32())), 8)
+    got = {age: factors(made, "", age)[2:7] for age in (None, 11, 12, 17, 18, 99)}
+    assert got == {
+        None: [0, 0, 1, 1, 1],
+        11: [0, 0, 1, 1, 1],
+        12: [0, 1, 1, 1, 1],
+        17: [0, 1, 1, 1, 1],
+        18: [1, 1, 1, 1, 1],
+        99: [1, 1, 1, 1, 1],
+    }
+    assert made.narrowed_by == ("min_age",)
+
+
+def test_segment_and_age_must_both_fit():
+    made = offer(
+        features(
+            segments=pa.array([["de"], ["fr"], [], [], [], []], pa.list_(pa.string())),
+            min_age=pa.array([18, None, 18, None, None, None], pa.int32()),
+        ),
+        8,
+    )
+    assert factors(made, "de", 18)[2:7] == [1, 0, 1, 1, 1]
+    assert factors(made, "de", 17)[2:7] == [0, 0, 0, 1, 1]
+    assert factors(made, "fr", None)[2:7] == [0, 1, 0, 1, 1]
+    both = made.groups(pa.array(["de", "xx"]), pa.array([18, None], pa.int32()))
+    assert both.tolist() == [
+        made.groups(pa.array([s]), pa.array([a], pa.int32()))[0] for s, a in (("de", 18), ("xx", None))
+    ]
+
+
+def test_blocked_items_and_categories_go_to_nobody():
+    made = offer(features(), 8, blocked_items=["i4", "unknown"], blocked_categories=["b", "nothing"])
+    assert factors(made, "", None) == [0, 0, 1, 0, 0, 1, 1, 0]
+    assert made.narrowed_by == ("blocked_items",)
+
+
+def test_boosts_of_several_categories_multiply():
+    made = offer(features(), 8, boosts={"a": 2.0, "b": 3.0, "nothing": 9.0})
+    assert factors(made, "", None) == [0, 0, 2, 6, 1, 1, 1, 0]
+
+
+def test_items_without_a_row_are_offered_to_nobody():
+    made = offer(features().slice(1, 2), 6)
+    assert factors(made, "", None) == [0, 0, 0, 1, 1, 0]
+    assert made.kind.dtype == np.int32
