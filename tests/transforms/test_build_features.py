@@ -76,7 +76,7 @@ def arrive(
     lake.write(spark, tables.INTERACTIONS, run_date, spark.createDataFrame(rows, tables.INTERACTIONS.schema))
     listed = [(*user, "users", n, "s", run_date) for n, user in enumerate(users)]
     lake.write(spark, tables.USERS, run_date, spark.createDataFrame(listed, tables.USERS.schema))
-    sold = [(*item, True, "items", n, "s", run_date) for n, item in enumerate(items)]
+    sold = [(*item, True, None, [], None, "items", n, "s", run_date) for n, item in enumerate(items)]
     lake.write(spark, tables.ITEMS, run_date, spark.createDataFrame(sold, tables.ITEMS.schema))
     names = {("interactions", row[7], delivery) for row in rows}
     names |= {(table, table, "increment") for table, given in (("users", listed), ("items", sold)) if given}
@@ -108,7 +108,7 @@ def some_events(seed: int) -> list[Event]:
     ]  # fmt: skip
 
 
-USERS = [("u0", "de"), ("u1", "fr"), ("u2", None), ("silent", "de")]
+USERS = [("u0", "de", 30), ("u1", "fr", None), ("u2", None, 9), ("silent", "de", None)]
 ITEMS = [(f"i{n}", f"Blue train {n}", ["a", "b"][: n % 3], 2.0 * n or None, 1990 + n) for n in range(11)]
 CUT_TEST = may(29)
 

@@ -1,0 +1,122 @@
+"""One list for each way to break a rule of settings or sources."""
+
+import datetime as dt
+
+import pytest
+
+from recsys_spark import tables
+from recsys_spark.evaluation import offered, rules
+from recsys_spark.evaluation.offered import Limits
+
+D = dt.date(2024, 5, 31)
+LIMITS = Limits(["shut"], ["banned"], 2, 1, 1, 3)
+ITEMS = {  # item_idx: (item_id, categories, seller, segments, min_age, num_events)
+    2: ("a", ["x"], None, [], None, 9),
+    3: ("b", ["x"], None, [], None, 9),
+    4: ("c", ["x", "y"], None, [], None, 9),
+    5: ("d", ["y"], "s", [], None, 9),
+    6: ("e", [], "s", [], None, 9),
+    7: ("de only", [], None, ["at", "de"], None, 9),
+    8: ("adults only", [], None, [], 18, 9),
+    9: ("shut", [], None, [], None, 9),
+    10: ("f", ["banned", "y"], None, [], None, 9),
+    11: ("new", [], None, [], None, 3),
+    12: ("newer", [], None, [], None, 0),
+}
+USERS = {  # user_idx: (segment, age)
+    2: ("de", 18),
+    3: ("fr", 17),
+    4: ("", None),
+}
+
+
+def listed(user, *items, new=0):
+    runs = [("m", len(items) - new), *([("new_items", new)] if new else [])]
+    return user, list(items), runs
+
+
+def counted(spark, rows, limits=LIMITS, left_out=(), num_items=3):
+    lists = spark.createDataFrame(
+        [(u, f"u{u}", items, [1.0] * len(items), runs, None, None, "why" if len(items) < num_items else None)
+         for u, items, runs in rows],
+        f"user_idx int, user_id string, items array<int>, scores array<double>, filled_by "
+        f"{tables.FILLED_BY.simpleString()}, because array<int>, because_scores array<double>, reason string",
+    )  # fmt: skip
+    users = spark.createDataFrame(
+        [(u, f"u{u}", *USERS[u], u in {row[0] for row in rows}) for u in USERS],
+        "user_idx int, user_id string, segment string, age int, is_active boolean",
+    )
+    items = spark.createDataFrame(
+        [(i, name, True, 1.0, *facts) for i, (name, *facts) in ITEMS.items()],
+        "item_idx int, item_id string, is_available boolean, popularity double, categories array<string>, "
+        "seller string, segments array<string>, min_age int, num_events long",
+    )
+    pairs = spark.createDataFrame([(u, [i]) for u, i in left_out], "user_idx int, items array<int>")
+    found = rules.broken_rules(lists, users, items, {"item_shown_often": pairs}, num_items, limits).collect()
+    return {row["rule"]: row["num_broken"] for row in found if row["num_broken"]}
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows"),
+    [
+        (None, [listed(2, 2, 3, 7), listed(3, 2, 3, 5), listed(4, 2, 5, 11, new=1)]),
+        (None, [listed(2, 2, 8, 7)]),
+        ("ineligible_item", [listed(3, 2, 3, 7)]),  # of another segment
+        ("ineligible_item", [listed(4, 2, 3, 7)]),  # of no segment
+        ("ineligible_item", [listed(3, 2, 3, 8)]),  # a year too young
+        ("ineligible_item", [listed(4, 2, 3, 8)]),  # of unknown age
+        ("blocked_item", [listed(2, 2, 3, 9)]),
+        ("blocked_item", [listed(2, 2, 3, 10)]),
+        ("too_many_of_category", [listed(2, 2, 3, 4)]),
+        ("too_many_of_seller", [listed(2, 2, 5, 6)]),
+        ("too_many_new_items", [listed(2, 2, 11, 12, new=2)]),
+        ("old_new_item", [listed(2, 2, 11, 5, new=1)]),
+        ("item_shown_often", [listed(4, 3, 2, 5)]),
+    ],
+)  # fmt: skip
+def test_the_broken_rule_is_counted_once(spark, rule, rows):
+    left_out = [(4, 2)] if rule == "item_shown_often" else []
+    assert counted(spark, rows, left_out=left_out) == ({rule: 1} if rule else {})
+
+
+def test_a_list_may_be_short_only_when_nothing_on_offer_to_the_user_is_left(spark):
+    none = Limits(["shut"], ["banned"])
+    everything = [listed(3, 2, 3, 4, 5, 6, 11, 12)]  # 7 and 8 are not for user 3, 9 and 10 for nobody
+    assert counted(spark, everything, none, num_items=9) == {}
+    assert counted(spark, [listed(3, 2, 3, 4, 5, 6, 11)], none, num_items=9) == {"short_without_cause": 1}
+    assert counted(spark, [listed(3, 2, 3, 4, 5, 6, 11)], none, [(3, 12)], num_items=9) == {}
+
+
+def test_under_caps_a_list_may_be_short_only_when_every_other_item_is_of_a_full_group(spark):
+    full = [listed(3, 2, 3, 5, 11, 12)]  # two of x, the seller's one; 4 is of x, 6 of the seller
+    limits = LIMITS._replace(num_new_items=0)
+    assert counted(spark, full, limits, num_items=9) == {}
+    assert counted(spark, [listed(3, 2, 3, 11, 12)], limits, num_items=9) == {"short_without_cause": 1}
+    assert counted(spark, [listed(3, 2, 5, 11, 12)], limits, num_items=9) == {"short_without_cause": 1}
+
+
+def test_what_enough_of_the_last_nights_showed_is_shown_often(spark):
+    nights = [
+        ("u3", 30, "a"),
+        ("u3", 28, "a"),
+        ("u3", 30, "b"),
+        ("u4", 30, "a"),
+        ("u3", 20, "b"),
+        ("u3", 31, "b"),
+    ]
+    recommendations = spark.createDataFrame(
+        [(u, [(item,)], dt.date(2024, 5, day)) for u, day, item in nights],
+        "user_id string, items array<struct<item_id string>>, run_date date",
+    )
+    users = spark.createDataFrame([("u3", 3), ("u4", 4)], "user_id string, user_idx int")
+    items = spark.createDataFrame([("a", 2), ("b", 3)], "item_id string, item_idx int")
+
+    def often(of_nights, max_nights):
+        found = offered.shown_often(recommendations, users, items, (D, of_nights, max_nights)).collect()
+        return {row["user_idx"]: sorted(row["items"]) for row in found}
+
+    assert often(7, 2) == {3: [2]}
+    assert often(7, 1) == {3: [2, 3], 4: [2]}
+    assert often(2, 2) == {}
+    assert often(30, 2) == {3: [2, 3]}
+    assert often(7, 0) == {}
