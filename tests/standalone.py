@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import sysconfig
-import time
 import urllib.request
 import uuid
 import venv
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyspark
+from marked import MARK, kill_all, wait_for
 
 SPARK_HOME = Path(pyspark.__file__).parent
-MARK = "RECSYS_TEST_CLUSTER"
 RECSYS = [sys.executable, "-c", "from recsys_spark import entry; entry.main()"]
 
 
@@ -44,18 +42,17 @@ def cluster(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
         MARK: mark,
         "PATH": os.environ["PATH"],
         "HOME": "/dev/null",  # workers often run as somebody without a home that can be written
-        "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_DAEMON_MEMORY": "256m",
         **{name: os.environ[name] for name in ("JAVA_HOME",) if name in os.environ},
     }
     try:
-        place = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
-        master = _start(folder / "master", env, "master.Master", *place)
+        master = _start(folder / "master", env, "127.0.0.1", "master.Master")
         url = "spark://" + _told(folder / "master", "Starting Spark master at spark://", master)
         for number in range(num_workers):
             own = folder / f"worker-{number}"
             size = ["--cores", "1", "--memory", "1g", "--work-dir", str(own / "work")]
-            worker = _start(own, env, "worker.Worker", *place, *size, url)
+            # An address each: Spark makes no second try of a running task on the same host.
+            worker = _start(own, env, f"127.0.0.{2 + number}", "worker.Worker", *size, url)
             _told(own, "Successfully registered with master ", worker)
         yield Cluster(url, folder, bare_python(folder / "python"), mark)
     finally:
@@ -70,9 +67,11 @@ def bare_python(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def _start(folder: Path, env: dict[str, str], name: str, *options: str) -> subprocess.Popen[bytes]:
+def _start(folder: Path, env: dict[str, str], host: str, name: str, *options: str) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True)
-    command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}", *options]
+    command = [str(SPARK_HOME / "bin" / "spark-class"), f"org.apache.spark.deploy.{name}"]
+    command += ["--host", host, "--port", "0", "--webui-port", "0", *options]
+    env = {**env, "SPARK_LOCAL_IP": host}
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
@@ -106,10 +105,11 @@ class Driver:
         return self.log.read_text()
 
 
+@contextmanager
 def drive(
     on: Cluster, name: str, arguments: list[str], py_files: list[str], conf: dict[str, str] | None = None
-) -> Driver:
-    """Start the console script as a driver on the cluster, with its UI and its event log on."""
+) -> Iterator[Driver]:
+    """The console script as a driver on the cluster, with its UI and its event log on; killed if it still runs."""
     folder = on.folder / name
     (folder / "events").mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as held:
@@ -138,7 +138,13 @@ def drive(
     env = {**os.environ, MARK: on.mark, "PYSPARK_PYTHON": str(on.python)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*RECSYS, *arguments, *flags], env=env, stdout=log, stderr=log)
-    return Driver(process, folder / "log", folder / "events", f"http://127.0.0.1:{port}/api/v1/applications")
+    try:
+        yield Driver(
+            process, folder / "log", folder / "events", f"http://127.0.0.1:{port}/api/v1/applications"
+        )
+    finally:
+        process.kill()
+        process.wait()
 
 
 def running_stages(driver: Driver) -> list[dict[str, Any]]:
@@ -163,63 +169,3 @@ def events(driver: Driver, kind: str) -> list[dict[str, Any]]:
     [log] = [path for path in driver.events.iterdir() if path.is_file() and not path.name.startswith(".")]
     found = map(json.loads, log.read_text().splitlines())
     return [event for event in found if event["Event"] == f"SparkListener{kind}"]
-
-
-# Processes -------------------------------------------------------------------------------------------
-
-
-def processes(mark: str) -> dict[int, list[str]]:
-    """The command of each process with this mark, by its id."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended
-            if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found[int(folder.name)] = (folder / "cmdline").read_text().split("\0")
-    return found
-
-
-def parent(process: int) -> int:
-    return int(Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1].split()[1])
-
-
-def executors(mark: str) -> dict[str, int]:
-    """The process of each executor, by the id that Spark gave it."""
-    return {
-        command[command.index("--executor-id") + 1]: process
-        for process, command in processes(mark).items()
-        if "--executor-id" in command
-    }
-
-
-def python_workers(mark: str, executor: int) -> list[int]:
-    """The Python processes in which this executor runs its tasks: those that its daemon has forked."""
-    found = []
-    for process, command in processes(mark).items():
-        with suppress(OSError):
-            daemon = parent(process)
-            if "pyspark.daemon" in command and daemon != executor and parent(daemon) == executor:
-                found.append(process)
-    return found
-
-
-def send(signal_number: int, ids: list[int]) -> None:
-    for process in ids:
-        with suppress(ProcessLookupError):
-            os.kill(process, signal_number)
-
-
-def kill_all(mark: str) -> list[int]:
-    """Kill every process with this mark; returns those that it found."""
-    found = list(processes(mark))
-    send(signal.SIGKILL, found)
-    return found
-
-
-def wait_for(found: Callable[[], Any], seconds: float) -> Any:
-    """What `found` returns as soon as that is true."""
-    deadline = time.monotonic() + seconds
-    while not (value := found()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing after {seconds} s")
-        time.sleep(0.1)
-    return value
