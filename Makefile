@@ -7,7 +7,7 @@ PYTEST := $(JAVA) .venv/bin/pytest
 COMPILE := .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate --upgrade
 
-.PHONY: help setup demo test test-slow test-jars test-stack trial bench lint format lock clean
+.PHONY: help setup demo test test-slow test-jars test-stack trial bench package lint format lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ trial: setup  ## long runs on real data: make trial DATA=folder
 
 bench: setup  ## the benchmarks; each prints its figures as JSON last
 	@$(JAVA) for script in scripts/bench/*.py; do .venv/bin/python $$script; done
+
+package: setup  ## dist/recsys_spark.zip, the code that Spark sends to a cluster's workers, and the wheel
+	@scripts/package.sh
 
 lint: setup  ## ruff, strict types, who may import whom
 	@.venv/bin/ruff format --check .

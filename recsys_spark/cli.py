@@ -100,8 +100,13 @@ def session(config: Config, name: str) -> SparkSession:
     """The running Spark session, or a new one as the settings say.
 
     Raises:
-        SettingsError: no Java that Spark can start.
+        SettingsError: no Java that Spark can start, or nothing where `spark.py_files` says.
     """
+    for path in config.spark.py_files:
+        if "://" not in path and not Path(path).is_file():
+            raise SettingsError(
+                f"spark.py_files {path}: no such file; `make package` makes dist/recsys_spark.zip"
+            )
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_CONF_DIR", str(CONF))
     builder = SparkSession.builder.appName(f"recsys-spark {name}")
@@ -118,12 +123,18 @@ def session(config: Config, name: str) -> SparkSession:
     for key, value in {**config.spark.conf, **_REQUIRED}.items():
         builder = builder.config(key, value)
     try:
-        return builder.getOrCreate()
+        started = builder.getOrCreate()
     except PySparkException as error:
         raise SettingsError(
             "Spark did not start: it needs Java 17 or newer; install one (Debian: openjdk-17-jre-headless) or set "
             f"JAVA_HOME, or run `make setup`, which brings one for this project ({_line(error)})"
         ) from error
+    # Not by spark.submit.pyFiles: spark-submit would put the archive on the driver's path too, before this code.
+    sent = {name.rpartition("/")[2] for name in started.sparkContext.listFiles}
+    for path in config.spark.py_files:
+        if path.rpartition("/")[2] not in sent:
+            started.sparkContext.addPyFile(path)
+    return started
 
 
 def execute(
@@ -202,9 +213,14 @@ def as_known(error: BaseException) -> RecsysError | None:
         return BadDataError(told[1].strip())
     lacking = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", text)
     if lacking and not isinstance(error, ModuleNotFoundError):
+        if lacking[1].partition(".")[0] == "recsys_spark":
+            return SettingsError(
+                "the Python workers lack this project's code: run `make package` and name dist/recsys_spark.zip "
+                "in spark.py_files, or install the wheel where they run"
+            )
         return SettingsError(
             f"the Python workers lack the package {lacking[1]}: start the job with PYSPARK_PYTHON set to an "
-            "environment that has this project, or ship one with --archives"
+            "environment that has this project's packages, or ship one with --archives"
         )
     gone = re.search(
         r"(?:FileNotFoundException|PATH_NOT_FOUND)[^\n]*?((?:file|s3a?|hdfs|abfss?):[^\s\"']+)", text

@@ -6,7 +6,9 @@ changes.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -18,7 +20,8 @@ def compiled(function: Function) -> Function:
     """Compile at the first call, and let other threads run meanwhile: the function does not hold the GIL.
 
     Floating-point operations keep their order. The machine code is kept in `__pycache__` or, where that
-    cannot be written, in the user's cache folder; where neither can, each process compiles for itself.
+    cannot be written, in the user's cache folder. Where neither can, and for a module in an archive that
+    Spark sent, each process compiles for itself.
     """
     return _compiled(function)
 
@@ -29,8 +32,11 @@ def compiled_for_numbers(function: Function) -> Function:
 
 
 def _compiled(function: Function, **options: Any) -> Function:
+    # Of an archive, numba would keep the code in the user's cache folder and fail at the first call where it
+    # cannot write; and never find it again, as the archive's path is another one in each executor.
+    is_file = Path(inspect.getfile(function)).is_file()
     try:
-        made: Function = numba.njit(nogil=True, cache=True, **options)(function)
+        made: Function = numba.njit(nogil=True, cache=is_file, **options)(function)
     except RuntimeError:  # no folder to keep it in
         made = numba.njit(nogil=True, **options)(function)
     return made

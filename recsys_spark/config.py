@@ -47,6 +47,7 @@ class SparkSettings(Section):
     master: str
     driver_memory: str
     shuffle_partitions: Count
+    py_files: tuple[Annotated[str, Field(pattern=r"\.(zip|egg|py)$")], ...]
     conf: dict[str, str]
 
 
@@ -254,8 +255,14 @@ def load(overlays: Sequence[str] = (), options: Iterable[str] = ()) -> Config:
         options: `section.key=value` strings; the value is read as YAML.
 
     Raises:
-        SettingsError: a file is missing, a key is unknown or mistyped, a value is out of range.
+        SettingsError: a file is missing, a key is unknown or mistyped, a value is out of range; or this package
+            was imported from an archive, which has no folder of settings.
     """
+    if not CONF.is_dir():
+        raise SettingsError(
+            f"{CONF}: no folder: this program was loaded from an archive; start it from a checkout or an installed "
+            "wheel, without --py-files, and name the archive in the setting spark.py_files"
+        )
     files = [CONF / "base.yaml", *map(_overlay, overlays)]
     try:
         # Config's sources take these two arguments apart; they are not fields.

@@ -115,3 +115,11 @@ def test_a_file_that_vanished_under_spark_is_named(spark: SparkSession, tmp_path
     known = cli.as_known(raised.value)
     assert isinstance(known, errors.BadDataError)
     assert "part-" in str(known)
+
+
+def test_code_to_send_that_is_not_there_is_told_before_spark_starts(tmp_path: Path) -> None:
+    chosen = config.load([], [f"spark.py_files=[{tmp_path}/no.zip]"])
+    with pytest.raises(
+        errors.SettingsError, match=f"spark.py_files {tmp_path}/no.zip: no such file; `make package`"
+    ):
+        cli.session(chosen, "ingest")

@@ -37,6 +37,10 @@ def test_later_layers_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ),
         ("train.mask_share=1", "setting train.mask_share: .*less than 1, got 1"),
         ("publish.k=7", "publish.k 7 is not one of evaluate.ks"),
+        (
+            "spark.py_files=[dist/recsys_spark.whl]",
+            "setting spark.py_files.0: .*zip.*got dist/recsys_spark.whl",
+        ),
         ("train", "--set train: expected section.key=value"),
         ("sources.a b.mapping=x", "sources"),
     ],

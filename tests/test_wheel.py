@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -46,3 +47,20 @@ def test_tests_pass_from_the_wheel(unpacked: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen]
     done = subprocess.run(command, env=env, cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.slow
+def test_a_driver_inside_an_archive_is_told_where_to_start(unpacked: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "recsys_spark"), "zip", unpacked)
+    load = [sys.executable, "-c", "from recsys_spark import config; config.load()"]
+    done = subprocess.run(
+        load,
+        env={**os.environ, "PYTHONPATH": archive},
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    [*_, line] = done.stderr.splitlines()
+    assert line.startswith("recsys_spark.errors.SettingsError: ")
+    assert "without --py-files, and name the archive in the setting spark.py_files" in line

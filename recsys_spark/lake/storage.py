@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -158,8 +159,15 @@ def upload(store: Store, source: Path, folder: str) -> None:
 
 
 def download(store: Store, folder: str, into: Path) -> Path:
-    """A local folder with the files of `folder`: the folder itself on a local store, else a copy."""
+    """A local folder with the files of `folder`: the folder itself on a local store, else a copy.
+
+    Each file appears whole or not at all: other processes of this machine may be reading an earlier copy.
+    """
     if store.is_local:
         return Path(store.file(folder))
-    fs.copy_files(store.file(folder), str(into), source_filesystem=store.filesystem)
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent) as part:
+        fs.copy_files(store.file(folder), part, source_filesystem=store.filesystem)
+        for path in Path(part).iterdir():
+            path.replace(into / path.name)
     return into
