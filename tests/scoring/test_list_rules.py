@@ -5,10 +5,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-
-from recsys_spark.scoring.ranker import NEW_ITEMS, TOO_FEW
-from recsys_spark.scoring.rules import Rerank, Rules
-from tests.scoring.test_ranker import (
+from test_ranker import (
     V,
     filled_by,
     items,
@@ -20,6 +17,9 @@ from tests.scoring.test_ranker import (
     transitions,
     users,
 )
+
+from recsys_spark.scoring.ranker import NEW_ITEMS, TOO_FEW
+from recsys_spark.scoring.rules import Rerank, Rules
 
 A_USER = ([2, 3], [2, 3], "", False)
 NOBODY = (None, None, "", False)  # without a history: popularity, which goes by number from 2 on
