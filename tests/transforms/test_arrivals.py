@@ -45,7 +45,10 @@ ROWS: list[tuple[Any, ...]] = [
 
 
 def frames(spark: Any, rows: list[tuple[Any, ...]] = ROWS, table: str = "items") -> tuple[Any, Any]:
-    items = [(key, None, [], None, None, True, file, record, s, day(d)) for s, key, file, record, d in rows]
+    items = [
+        (key, None, [], None, None, True, None, [], None, file, record, s, day(d))
+        for s, key, file, record, d in rows
+    ]
     files = [
         (source, table, delivery, file, "0", 1, 1, 1, {}, {why: 1} if why else {}, 0, day(d))
         for source, delivery, file, d, why in FILES
