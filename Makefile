@@ -7,7 +7,7 @@ PYTEST := $(JAVA) .venv/bin/pytest
 COMPILE := .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate --upgrade
 
-.PHONY: help setup demo test test-slow test-jars test-stack trial bench package lint format lock clean
+.PHONY: help setup demo test test-slow test-cluster test-jars test-stack trial bench package lint format lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ test: setup  ## the tests, at most 12 minutes on 2 cores
 
 test-slow: setup  ## kills, clusters and long loops
 	@$(PYTEST) -m slow
+
+test-cluster: setup  ## nights on a standalone cluster: an executor killed, speculation
+	@$(PYTEST) -m cluster
 
 test-jars: setup  ## what needs jars from outside
 	@$(PYTEST) -m jars

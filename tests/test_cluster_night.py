@@ -21,7 +21,7 @@ from standalone import Cluster, Driver
 
 from recsys_spark import night, tables
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 PACKAGE = Path(__file__).parent.parent / "scripts" / "package.sh"
 LISTS = (tables.SEGMENT_LISTS, tables.ITEM_LISTS, tables.LISTS, tables.RECOMMENDATIONS)
