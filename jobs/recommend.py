@@ -95,19 +95,19 @@ def _with_history(
 ) -> DataFrame:
     names = (tables.HISTORIES, tables.SEEN_ITEMS, tables.BLOCKED_ITEMS)
     histories, seen, blocked = (lake.read(spark, table, run_date, cut=cut) for table in names)
-    cap = config.rules if cut == "night" else None
-    shown = _shown(spark, lake, run_date, cap.of_nights, cap.max_nights) if cap else blocked.limit(0)
+    is_capped = cut == "night" and config.rules.max_nights > 0
+    shown = _shown(spark, lake, config, run_date) if is_capped else blocked.limit(0)
     full = lists.with_history(users, histories, seen, blocked, shown)
     return lists.without_seen(full) if config.recommend.repeats == "allowed" else full
 
 
-def _shown(spark: SparkSession, lake: Lake, run_date: dt.date, of_nights: int, max_nights: int) -> DataFrame:
-    first, last = (run_date - dt.timedelta(days=n) for n in (of_nights if max_nights else 0, 1))
+def _shown(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> DataFrame:
+    first, last = (run_date - dt.timedelta(days=n) for n in (config.rules.of_nights, 1))
     return lists.shown_often(
         lake.read(spark, tables.RECOMMENDATIONS, since=first, until=last),
         lake.read(spark, tables.USER_FEATURES, run_date, cut="night"),
         lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night"),
-        max_nights,
+        config.rules.max_nights,
     )
 
 

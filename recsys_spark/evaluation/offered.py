@@ -101,15 +101,9 @@ def of_groups(lists: DataFrame, item_features: DataFrame, limits: Limits) -> Dat
         ("too_many_of_category", limits.max_per_category, "categories"),
         ("too_many_of_seller", limits.max_per_seller, "sellers"),
     )
-    sellers = F.array_compact(F.array("seller")).alias("sellers")
-    facts = item_features.select("item_idx", "categories", sellers)
-    places = lists.select("user_idx", F.explode("items").alias("item_idx")).join(
-        facts, "item_idx", how="inner"
-    )
     parts = []
     for rule, most, column in groups:
-        held = places if most else places.limit(0)
-        each = held.select("user_idx", F.explode(column).alias("name")).groupBy("user_idx", "name").count()
+        each = _num_of_group(lists if most else lists.limit(0), _with_sellers(item_features), column)
         parts.append(counts(each, {rule: F.col("count") > most}))
     return parts[0].unionByName(parts[1])
 
@@ -165,15 +159,10 @@ def short_without_cause(
 def _not_full(short: DataFrame, used: DataFrame, left_out: DataFrame, limits: Limits) -> DataFrame:
     """The sample: short lists to which one more item could be added."""
     some = short.orderBy(F.xxhash64("user_idx")).limit(SAMPLED_LISTS)
-    sellers = F.array_compact(F.array("seller")).alias("sellers")
-    facts = used.select("item_idx", "categories", sellers, "segments", "min_age")
+    facts = _with_sellers(used).select("item_idx", "categories", "sellers", "segments", "min_age")
     full = []
     for most, column in ((limits.max_per_category, "categories"), (limits.max_per_seller, "sellers")):
-        held = some.select("user_idx", F.explode("items").alias("item_idx")).join(
-            facts, "item_idx", how="inner"
-        )
-        each = held.select("user_idx", F.explode(column).alias("name")).groupBy("user_idx", "name").count()
-        names = each.where((F.lit(most) > 0) & (F.col("count") >= most))
+        names = _num_of_group(some, facts, column).where((F.lit(most) > 0) & (F.col("count") >= most))
         full.append(names.groupBy("user_idx").agg(F.collect_set("name").alias(f"full_{column}")))
     others = some.crossJoin(facts).where(may_get() & ~F.array_contains("items", F.col("item_idx")))
     others = others.join(left_out, ["user_idx", "item_idx"], how="left_anti")
@@ -185,3 +174,15 @@ def _not_full(short: DataFrame, used: DataFrame, left_out: DataFrame, limits: Li
     ]
     addable = others.where(fits[0] & fits[1]).select("user_idx").distinct()
     return counts(addable, {"short_without_cause": F.lit(True)})
+
+
+def _with_sellers(item_features: DataFrame) -> DataFrame:
+    """Add `sellers`: an array, as the categories are, of the one seller or of none."""
+    return item_features.withColumn("sellers", F.array_compact(F.array("seller")))
+
+
+def _num_of_group(lists: DataFrame, items: DataFrame, column: str) -> DataFrame:
+    """One row a user and `name` in that array column of the listed items, with its `count` of places."""
+    groups = items.select("item_idx", F.explode(column).alias("name"))
+    places = lists.select("user_idx", F.explode("items").alias("item_idx"))
+    return places.join(groups, "item_idx", how="inner").groupBy("user_idx", "name").count()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recsys_spark.compiled import compiled
 from recsys_spark.ranking import pools
 from recsys_spark.ranking.beyond_accuracy import Categories
-from recsys_spark.ranking.top_n import Lists
+from recsys_spark.ranking.top_n import Lists, empty_lists
 
 Array = NDArray[Any]
 
@@ -93,7 +93,7 @@ def capped(
     if len(held) != len(items):
         raise ValueError(f"placed: expected {len(items)} users, got {len(held)}")
     pools.check_items(held, vocabulary, "placed")
-    lists = pools.empty(len(items), num_items)
+    lists = empty_lists(len(items), num_items)
     _walk(
         items, scores, num, pools.fixed(held, np.int64), limits.starts, limits.groups, limits.most,
         lists.item_idx, lists.scores, lists.num_items,

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_spark.ranking import item_item_loops as loops
-from recsys_spark.ranking.top_n import Lists, by_user
+from recsys_spark.ranking.pools import fixed
+from recsys_spark.ranking.top_n import Lists, by_user, empty_lists
 
 Array = NDArray[Any]
 
@@ -85,18 +86,14 @@ def top_n(
     if len(kind) != num_known:
         raise ValueError(f"kind: expected {num_known} items, got {len(kind)}")
     left_starts, unwanted = by_user(left_out, len(history), num_known)
-    lists = Lists(
-        np.zeros((len(history), num_items), np.int64),
-        np.zeros((len(history), num_items)),
-        np.zeros(len(history), np.int64),
-    )
+    lists = empty_lists(len(history), num_items)
     loops.rank(
         *_arguments(history, history_weights, matrix),
-        _fixed(kind, np.int32),
-        _fixed(factors, np.float64),
-        _fixed(np.zeros(len(history)) if group is None else group, np.int64),
-        _fixed(left_starts, np.int64),
-        _fixed(unwanted, np.int64),
+        fixed(kind, np.int32),
+        fixed(factors, np.float64),
+        fixed(np.zeros(len(history)) if group is None else group, np.int64),
+        fixed(left_starts, np.int64),
+        fixed(unwanted, np.int64),
         lists.item_idx,
         lists.scores,
         lists.num_items,
@@ -125,7 +122,7 @@ def contributions(
     parts = Parts(np.zeros(shape, np.int64), np.zeros(shape))
     loops.split(
         *_arguments(history, history_weights, matrix),
-        _fixed(item_idx, np.int64),
+        fixed(item_idx, np.int64),
         parts.item_idx,
         parts.scores,
     )
@@ -143,16 +140,9 @@ def _arguments(
     history: Array, history_weights: Array, matrix: ItemItem
 ) -> tuple[Array, Array, Array, Array, Array]:
     return (
-        _fixed(history, np.int64),
-        _fixed(history_weights, np.float64),
-        _fixed(matrix.starts, np.int64),
-        _fixed(matrix.neighbours, np.int32),
-        _fixed(matrix.weights, matrix.weights.dtype),
+        fixed(history, np.int64),
+        fixed(history_weights, np.float64),
+        fixed(matrix.starts, np.int64),
+        fixed(matrix.neighbours, np.int32),
+        fixed(matrix.weights, matrix.weights.dtype),
     )
-
-
-def _fixed(array: Array, dtype: Any) -> Array:
-    """A view that cannot be written, as a memory map is: one type, so the code is compiled once."""
-    view = np.ascontiguousarray(array, dtype).view(np.ndarray)
-    view.flags.writeable = False
-    return view

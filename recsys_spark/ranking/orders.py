@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_spark.compiled import compiled
-from recsys_spark.ranking.top_n import Lists, by_user
+from recsys_spark.ranking.top_n import Lists, by_user, empty_lists
 
 Array = NDArray[Any]
 
@@ -42,11 +42,7 @@ def first_n(
     """
     num_users = len(order_of)
     unwanted_starts, unwanted = by_user(left_out, num_users, len(kind))
-    lists = Lists(
-        np.zeros((num_users, num_items), np.int64),
-        np.zeros((num_users, num_items)),
-        np.zeros(num_users, np.int64),
-    )
+    lists = empty_lists(num_users, num_items)
     _walk(
         np.asarray(order_of, np.int64), starts, item_idx, scores, factors, is_allowed,
         np.asarray(kind, np.int32), np.asarray(group, np.int64), unwanted_starts, unwanted,
@@ -71,11 +67,7 @@ def round_from(
         is_allowed, kind, group, left_out: as in `first_n`.
     """
     unwanted_starts, unwanted = by_user(left_out, len(first), len(kind))
-    lists = Lists(
-        np.zeros((len(first), num_items), np.int64),
-        np.zeros((len(first), num_items)),
-        np.zeros(len(first), np.int64),
-    )
+    lists = empty_lists(len(first), num_items)
     _walk_round(
         first, item_idx, is_allowed, np.asarray(kind, np.int32), np.asarray(group, np.int64), unwanted_starts,
         unwanted, lists.item_idx, lists.scores, lists.num_items,

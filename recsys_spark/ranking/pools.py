@@ -46,15 +46,6 @@ def check_items(item_idx: Array, vocabulary: int, where: str) -> None:
         raise ValueError(f"{where}: item_idx {low if low < 0 else high} is not among {vocabulary} items")
 
 
-def empty(num_users: int, num_items: int) -> Lists:
-    """Lists for a loop to fill."""
-    return Lists(
-        np.zeros((num_users, num_items), np.int64),
-        np.zeros((num_users, num_items)),
-        np.zeros(num_users, np.int64),
-    )
-
-
 def fixed(array: Array, dtype: Any) -> Array:
     """A view that cannot be written, as a memory map is: one type, so the code is compiled once."""
     view = np.ascontiguousarray(array, dtype).view(np.ndarray)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from recsys_spark.ranking import pools
 from recsys_spark.ranking import rerank_loops as loops
 from recsys_spark.ranking.beyond_accuracy import Categories
-from recsys_spark.ranking.top_n import Lists
+from recsys_spark.ranking.top_n import Lists, empty_lists
 
 Array = NDArray[Any]
 
@@ -43,7 +43,7 @@ def mmr(pool: Lists, categories: Categories, trade_off: float, num_items: int) -
         ValueError: the trade-off is not in 0..1, or pool and categories do not fit, such as an item beyond V.
     """
     starts, codes, items, scores, num = _arguments(pool, categories, trade_off)
-    lists = pools.empty(len(items), num_items)
+    lists = empty_lists(len(items), num_items)
     loops.mmr(
         items, scores, num, starts, codes, categories.num, float(trade_off),
         lists.item_idx, lists.scores, lists.num_items,
@@ -74,7 +74,7 @@ def calibrated(pool: Lists, categories: Categories, target: Array, trade_off: fl
     sums = target.sum(axis=1)
     if not (target >= 0).all() or not ((sums == 0) | (np.abs(sums - 1) <= _ROUNDING)).all():
         raise ValueError("target: a row is neither a mix that sums to 1 nor all zeros")
-    lists = pools.empty(len(items), num_items)
+    lists = empty_lists(len(items), num_items)
     loops.calibrated(
         items, scores, num, starts, codes, pools.fixed(target, np.float64), _SMOOTHING, float(trade_off),
         lists.item_idx, lists.scores, lists.num_items,

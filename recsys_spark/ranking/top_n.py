@@ -52,6 +52,15 @@ class Lists:
     num_items: Ints
 
 
+def empty_lists(num_users: int, num_items: int) -> Lists:
+    """Lists of B users with N places, nothing in them yet: for a loop to fill."""
+    return Lists(
+        np.zeros((num_users, num_items), np.int64),
+        np.zeros((num_users, num_items)),
+        np.zeros(num_users, np.int64),
+    )
+
+
 ALLOWED = np.array([[-np.inf, 0.0]])  # the offsets of one group: kind 1 may be listed, kind 0 not
 
 
@@ -103,11 +112,7 @@ def top_n(
         raise ValueError("a user vector is not finite")
     starts, unwanted = by_user(left_out, len(user_vectors), len(items.kind))
     group = np.zeros(len(user_vectors), np.int64) if group is None else group.astype(np.int64)
-    out = Lists(
-        np.zeros((len(user_vectors), num_items), np.int64),
-        np.zeros((len(user_vectors), num_items)),
-        np.zeros(len(user_vectors), np.int64),
-    )
+    out = empty_lists(len(user_vectors), num_items)
     for first in range(0, len(user_vectors), BLOCK_USERS):
         rows = slice(first, first + BLOCK_USERS)
         users_starts = starts[first : first + BLOCK_USERS + 1]

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_spark.ranking import pools
 from recsys_spark.ranking.caps import Caps, capped
-from recsys_spark.ranking.top_n import Lists
+from recsys_spark.ranking.top_n import Lists, empty_lists
 
 Array = NDArray[Any]
 Rank = Callable[[Array, int], Lists]
@@ -40,7 +39,7 @@ def chosen(
         placed: item_idx [B, E], 0 pads: what the lists hold already; it counts for the caps.
         reorder: gives a pool's own N, for some rows.
     """
-    lists = pools.empty(len(wanted), num_items)
+    lists = empty_lists(len(wanted), num_items)
     is_capped = np.zeros(len(wanted), np.bool_)
     rows, size = np.flatnonzero(wanted > 0), max(pool_items, num_items)
     while len(rows):

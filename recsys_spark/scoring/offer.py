@@ -27,7 +27,7 @@ class Offer:
         factors: float64 [G, K]; boosts, 1 without one.
         segments: names that items are kept to; group numbers count them from 1, any other segment is 0.
         age_limits: ascending; a user of age a has passed those up to a.
-        narrowed_by: [G] names of the rules that keep an item from the group, beside availability.
+        narrowed_by: names of the rules that keep some item from some group, beside availability.
     """
 
     kind: NDArray[np.int32]

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys_spark.ranking import pools, rerank
-from recsys_spark.ranking.top_n import Lists
+from recsys_spark.ranking import rerank
+from recsys_spark.ranking.top_n import Lists, empty_lists
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue, Pairs
 from recsys_spark.scoring.choice import Reorder, chosen
@@ -82,7 +82,7 @@ class Ranker:
         self, users: pa.RecordBatch, group: Array, left_out: Pairs, wanted: Array, placed: Lists
     ) -> tuple[Lists, Reasons, Array]:
         num_items = self.settings.num_items
-        lists = pools.empty(len(users), num_items)
+        lists = empty_lists(len(users), num_items)
         reasons, is_capped = nothing(lists), np.zeros(len(users), np.bool_)
         length = columns.longest(users["items"])
         if self.model is None or self.rank is None or not length:
