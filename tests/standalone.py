@@ -165,7 +165,8 @@ def _get(url: str) -> Any:
 
 
 def events(driver: Driver, kind: str) -> list[dict[str, Any]]:
-    """What Spark's event log tells of one kind, such as `TaskEnd`."""
+    """What Spark's event log tells so far of one kind, such as `TaskEnd`."""
     [log] = [path for path in driver.events.iterdir() if path.is_file() and not path.name.startswith(".")]
-    found = map(json.loads, log.read_text().splitlines())
+    whole = log.read_text().rpartition("\n")[0]  # the last line may still be written
+    found = map(json.loads, whole.splitlines())
     return [event for event in found if event["Event"] == f"SparkListener{kind}"]

@@ -83,8 +83,8 @@ def publish(spark: SparkSession, root: Path, source: Path) -> None:
 
 
 def scoring_stages(driver: Driver) -> set[int]:
-    """The stages in which a Python function ranked."""
-    infos = [event["Stage Info"] for event in standalone.events(driver, "StageCompleted")]
+    """The stages of jobs begun so far in which a Python function ranks; known while the driver runs."""
+    infos = [info for event in standalone.events(driver, "JobStart") for info in event["Stage Infos"]]
     return {info["Stage ID"] for info in infos if "MapInArrow" in json.dumps(info["RDD Info"])}
 
 
@@ -114,7 +114,8 @@ def stop_in_the_middle(cluster: Cluster, driver: Driver) -> tuple[str, int, int,
             marked.send(signal.SIGSTOP, stopped)
             task = running_task(driver, name) if stopped else None
             time.sleep(0.5)  # a task without Python has ended by then
-            if task and task == running_task(driver, name):
+            # Other stages have long tasks too, and Python idles beside them.
+            if task and task == running_task(driver, name) and task[0] in scoring_stages(driver):
                 return name, *task, stopped
             marked.send(signal.SIGCONT, stopped)
         return None
