@@ -43,6 +43,10 @@ _REQUIRED = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
 
+_JVM_OPTIONS = "spark.driver.extraJavaOptions"
+# A JVM warns on standard output, which is for the night's JSON; what the settings add comes after and wins.
+_JVM_LOG = "-XX:+DisplayVMOutputToStderr -Xlog:disable -Xlog:all=warning:stderr"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -120,7 +124,10 @@ def session(config: Config, name: str) -> SparkSession:
                 "spark.driver.host", "127.0.0.1"
             )
     builder = builder.config("spark.sql.shuffle.partitions", config.spark.shuffle_partitions)
-    for key, value in {**config.spark.conf, **_REQUIRED}.items():
+    conf = dict(config.spark.conf)
+    if not submitted:
+        conf[_JVM_OPTIONS] = f"{_JVM_LOG} {conf.get(_JVM_OPTIONS, '')}".strip()
+    for key, value in {**conf, **_REQUIRED}.items():
         builder = builder.config(key, value)
     try:
         started = builder.getOrCreate()

@@ -27,7 +27,7 @@ OPTIONS = {
     "spark.master": "local[2]",
     "spark.driver_memory": "1g",
     "spark.shuffle_partitions": "2",
-    "spark.conf": '{"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}',
+    "spark.conf": '{"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"}',
     "ingest.max_quarantined_share": "0.2",
     "features.event_types": "[rating]",
     "features.history_length": "10",
