@@ -38,7 +38,8 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     active = lists.with_control(active, chosen.control_share)
     active = _with_history(spark, lake, config, run_date, active, "night")
     model = _model(spark, lake, config, run_date, "published", "night")
-    tonight = lists.lists(active, items, _load(config, model), settings, "night", run_date)
+    read = known_models.history_columns(model, settings.rerank.by)
+    tonight = lists.lists(active, items, _load(config, model), settings, "night", run_date, read)
 
     lake.write_rows(tables.SEGMENT_LISTS, run_date, catalogue.segment_lists(items, chosen.num_items))
     known = lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night")
@@ -57,14 +58,15 @@ def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) 
         lake.read(spark, tables.TRUTH, run_date, cut="test"),
     )
     judged = _with_history(spark, lake, config, run_date, lists.with_control(judged, 0.0), "test")
-    made = lists.under_one_name(lists.lists(judged, items, None, settings, "test", run_date), POPULARITY)
+    made = lists.under_one_name(lists.lists(judged, items, None, settings, "test", run_date, ()), POPULARITY)
     twin = _model(spark, lake, config, run_date, "twin", "test")
     if twin:
         names = {twin.name: settings}
         if settings.rerank.by != "none":
             names[f"{twin.name}_before_{settings.rerank.by}"] = settings._replace(rerank=Rerank())
         for name, how in names.items():
-            of_twin = lists.lists(judged, items, _load(config, twin), how, "test", run_date)
+            read = known_models.history_columns(twin, how.rerank.by)
+            of_twin = lists.lists(judged, items, _load(config, twin), how, "test", run_date, read)
             made = made.unionByName(lists.under_one_name(of_twin, name))
     return made
 

@@ -19,7 +19,8 @@ from recsys_spark.compiled import compiled, compiled_for_numbers
 
 Array = NDArray[Any]
 
-_CHUNK = 32  # scores whose maximum is compared before each of them is
+_LANES = 64  # columns that maxima run down side by side, in whole registers
+_DEPTH = 32  # most rows of a column: scores whose maximum is compared before each of them is
 _LOWEST = -3.5e38  # below every finite float32, above -inf
 _ROOM = 4  # survivors kept for each place of the list
 
@@ -51,8 +52,10 @@ def add(
             on, `stop` [B] is behind the last one.
     """
     width, room = block.shape[1], scores.shape[1]
-    num_chunks = -(-width // _CHUNK)
-    maxima = np.empty(num_chunks, np.float32)
+    depth = _depth(width, num_items)
+    num_parts = -(-width // (_LANES * depth))
+    num_columns = num_parts * _LANES
+    maxima, open_lanes = np.empty(num_columns, np.float32), np.empty(_LANES + 1, np.int64)
     # The survivors of one user so far, and behind them those of this block: one cell is for what is not one.
     both, both_scores = np.empty(room + width + 1, np.int32), np.empty(room + width + 1, np.float32)
     space = np.empty(room + width, np.float32)
@@ -64,19 +67,26 @@ def add(
         if is_wide[user]:
             continue
         own = offsets[row_of[user]]
-        _maxima(row, own, maxima)
+        _maxima(row, own, depth, maxima)
         lowest, before = floor[user], count[user]
-        if before < num_items and num_chunks >= num_items:
-            # So many chunks have an item as good as this one.
-            lowest = max(lowest, _nth_best(maxima, num_chunks, num_items, space) - 2 * error[user])
+        if before < num_items and num_columns >= num_items:
+            # So many columns have an item as good as this one.
+            lowest = max(lowest, _nth_best(maxima, num_columns, num_items, space) - 2 * error[user])
         both[:before], both_scores[:before] = kept[user, :before], scores[user, :before]
         num = before
-        for chunk in range(num_chunks):
-            if maxima[chunk] >= lowest:
-                for place in range(chunk * _CHUNK, min(chunk * _CHUNK + _CHUNK, width)):
-                    score = row[place] + own[place]
-                    both[num], both_scores[num] = start + place, score  # stays if it is good enough
-                    num += score >= lowest
+        for part in range(num_parts):
+            num_open = 0
+            for lane in range(_LANES):
+                open_lanes[num_open] = lane  # stays if its column holds one that is good enough
+                num_open += maxima[part * _LANES + lane] >= lowest
+            first = part * _LANES * depth
+            for line in range(first, min(first + _LANES * depth, width), _LANES):
+                for lane in range(num_open):
+                    place = line + open_lanes[lane]
+                    if place < width:
+                        score = row[place] + own[place]
+                        both[num], both_scores[num] = start + place, score  # as above
+                        num += score >= lowest
         if num > room:
             lowest = max(lowest, _nth_best(both_scores, num, num_items, space) - 2 * error[user])
             num, before = _only_from(lowest, both, both_scores, num), 0
@@ -113,10 +123,10 @@ def decide(
         if num > num_items:
             lowest = _nth_best(scores[user], num, num_items, space) - 2 * error[user]
             num = _only_from(lowest, kept[user], scores[user], num)
-        found = np.empty(num)
+        found, sums = np.empty(num), np.empty(8)
         for place in range(num):
             item = kept[user, place]
-            found[place] = _dot(users[user], vectors[item]) + offsets[group[user], kind[item]]
+            found[place] = _dot(users[user], vectors[item], sums) + offsets[group[user], kind[item]]
         order = np.argsort(-found, kind="mergesort")  # stable: survivors stand by item_idx
         num_listed[user] = min(num, num_items)
         for place in range(num_listed[user]):
@@ -130,7 +140,7 @@ def _by_all(
 ) -> int:
     """The list of one user from the float64 scores of all items; returns its length."""
     num_items = len(item_idx)
-    best, best_idx = np.empty(2 * num_items), np.empty(2 * num_items, np.int64)
+    best, best_idx, sums = np.empty(2 * num_items), np.empty(2 * num_items, np.int64), np.empty(8)
     num, lowest, left_out = 0, -np.inf, 0
     for item in range(len(kind)):
         if left_out < len(own) and own[left_out] == item:
@@ -139,7 +149,7 @@ def _by_all(
             continue
         if offsets[kind[item]] == -np.inf:
             continue
-        score = _dot(user, vectors[item]) + offsets[kind[item]]
+        score = _dot(user, vectors[item], sums) + offsets[kind[item]]
         if num >= num_items and score <= lowest:  # the earlier item wins a tie
             continue
         best[num], best_idx[num] = score, item
@@ -158,21 +168,30 @@ def _sort_best(best: Array, best_idx: Array, num: int, num_items: int) -> tuple[
     return len(order), best[len(order) - 1] if len(order) == num_items else -np.inf
 
 
+@compiled
+def _depth(width: int, num_items: int) -> int:
+    """Rows of a column: so few that there are some columns for each place of the list."""
+    depth = _DEPTH
+    while depth > 4 and width < 4 * num_items * depth:
+        depth //= 2
+    return depth
+
+
 @compiled_for_numbers
-def _maxima(row: Array, offsets: Array, maxima: Array) -> None:
-    whole = len(row) // _CHUNK
-    for chunk in range(whole):
-        first = chunk * _CHUNK
-        best = row[first] + offsets[first]
-        for place in range(first + 1, first + _CHUNK):
+def _maxima(row: Array, offsets: Array, depth: int, maxima: Array) -> None:
+    """The largest score of each column. A part is `depth` lines of `_LANES` scores; the last one may end early."""
+    maxima[:] = -np.inf
+    for part in range(len(maxima) // _LANES):
+        first = part * _LANES * depth
+        best = maxima[part * _LANES : (part + 1) * _LANES]
+        whole = min(first + _LANES * depth, len(row) // _LANES * _LANES)
+        for line in range(first, whole, _LANES):
+            for lane in range(_LANES):
+                score = row[line + lane] + offsets[line + lane]
+                best[lane] = score if score > best[lane] else best[lane]
+        for place in range(max(first, whole), min(first + _LANES * depth, len(row))):
             score = row[place] + offsets[place]
-            best = score if score > best else best
-        maxima[chunk] = best
-    if whole < len(maxima):
-        best = row[whole * _CHUNK] + offsets[whole * _CHUNK]
-        for place in range(whole * _CHUNK + 1, len(row)):
-            best = max(best, row[place] + offsets[place])
-        maxima[whole] = best
+            best[place - max(first, whole)] = max(score, best[place - max(first, whole)])
 
 
 @compiled
@@ -219,10 +238,10 @@ def _only_from(lowest: float, kept: Array, scores: Array, num: int) -> int:
 
 
 @compiled
-def _dot(user: Array, vector: Array) -> float:
-    """Inner product in float64, added in the order of NumPy's `sum` for up to 128 terms."""
+def _dot(user: Array, vector: Array, sums: Array) -> float:
+    """Inner product in float64, added in the order of NumPy's `sum` for up to 128 terms; `sums` [8] is its own."""
     whole = len(user) // 8 * 8
-    sums = np.zeros(8)
+    sums[:] = 0.0
     for first in range(0, whole, 8):
         for lane in range(8):
             sums[lane] += user[first + lane] * np.float64(vector[first + lane])

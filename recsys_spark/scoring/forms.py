@@ -17,6 +17,7 @@ from recsys_spark.scoring.reasons import Reasons, by_leaving_out
 
 Array = NDArray[Any]
 Pairs = tuple[Array, Array]  # (user row, item_idx)
+HISTORY = ("items", "types", "values", "gaps", "weights")  # columns of HISTORIES, each [B, L]
 Histories = Mapping[str, Array]
 Encode = Callable[[Histories], NDArray[np.float32]]
 Rank = Callable[[Histories, Array, int, Pairs | None], Lists]

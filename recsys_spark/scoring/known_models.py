@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys_spark.errors import TrainingError
 from recsys_spark.models import artifacts, transitions
-from recsys_spark.scoring.forms import Form, Vectors
+from recsys_spark.scoring.forms import HISTORY, Form, Vectors
 from recsys_spark.transforms import index
 
 log = logging.getLogger(__name__)
@@ -108,6 +108,15 @@ def refuse_another_index(model: KnownModel, item_index: DataFrame) -> None:
             f"are not a prefix of item_index (expected {model.item_index_hash[:12]}, got "
             f"{row['prefix_hash'][:12]}); train again or restore the index"
         )
+
+
+def history_columns(model: KnownModel | None, rerank_by: str) -> tuple[str, ...]:
+    """The columns of HISTORIES that ranking by the model reads; none for popularity."""
+    if model is None:
+        return ()
+    if model.name != transitions.NAME:
+        return HISTORY
+    return ("items", "weights") if rerank_by == "calibration" else ("items",)
 
 
 def load(model: KnownModel, num_threads: int) -> LoadedModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -13,8 +13,9 @@ from pyspark.sql.types import StructType
 from recsys_spark import tables
 from recsys_spark.scoring import known_models
 from recsys_spark.scoring.catalogue import Catalogue
+from recsys_spark.scoring.forms import HISTORY
 from recsys_spark.scoring.known_models import LoadedModel
-from recsys_spark.scoring.ranker import HISTORY, LEFT_OUT, ranker
+from recsys_spark.scoring.ranker import LEFT_OUT, ranker
 from recsys_spark.scoring.rules import ListSettings
 
 _PARTS_OF_ONE = 1_000_000
@@ -86,13 +87,17 @@ def lists(
     settings: ListSettings,
     cut: str,
     run_date: dt.date,
+    history: Sequence[str] = HISTORY,
 ) -> DataFrame:
     """Rank the items for each user; one row of LISTS a user.
 
     Args:
         users: as `with_history` gives them.
         load: gives the model in each process; None gives popularity alone.
+        history: the columns of the history that this ranking reads; the others are not carried to Python,
+            which takes longer than reading them.
     """
+    users = users.drop(*(name for name in HISTORY if name not in history))
     shared = users.sparkSession.sparkContext.broadcast(items)
 
     def rank(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

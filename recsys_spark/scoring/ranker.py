@@ -15,7 +15,7 @@ from recsys_spark.ranking.top_n import Lists, empty_lists
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue, Pairs
 from recsys_spark.scoring.choice import Reorder, chosen
-from recsys_spark.scoring.forms import Explain, Histories, Rank, explaining, ranking
+from recsys_spark.scoring.forms import HISTORY, Explain, Histories, Rank, explaining, ranking
 from recsys_spark.scoring.known_models import LoadedModel
 from recsys_spark.scoring.reasons import Reasons, nothing
 from recsys_spark.scoring.rules import ListSettings
@@ -23,7 +23,6 @@ from recsys_spark.scoring.rules import ListSettings
 TOO_FEW = "too_few_candidates"
 NEW_ITEMS = "new_items"
 UNKNOWN = 1
-HISTORY = ("items", "types", "values", "gaps", "weights")
 LEFT_OUT = ("seen", "blocked", "shown")  # lists of item_idx that a user may not get, by why
 
 Array = NDArray[Any]
@@ -84,10 +83,13 @@ class Ranker:
         num_items = self.settings.num_items
         lists = empty_lists(len(users), num_items)
         reasons, is_capped = nothing(lists), np.zeros(len(users), np.bool_)
-        length = columns.longest(users["items"])
-        if self.model is None or self.rank is None or not length:
+        if self.model is None or self.rank is None:
             return lists, reasons, is_capped
-        histories = {name: columns.matrix(users[name], length) for name in HISTORY}
+        length = columns.longest(users["items"])
+        if not length:
+            return lists, reasons, is_capped
+        given = [name for name in HISTORY if name in users.schema.names]
+        histories = {name: columns.matrix(users[name], length) for name in given}
         vocabulary = len(self.model.is_trained)
         known = np.where(histories["items"] < vocabulary, histories["items"], UNKNOWN)
         histories["items"] = known.astype(np.int32)

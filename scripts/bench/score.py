@@ -28,6 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys_spark import cli, config
 from recsys_spark.scoring import lists
+from recsys_spark.scoring.forms import HISTORY
 from recsys_spark.scoring.rules import ListSettings
 
 USERS, ITEMS, TOP, BATCH, REPEATS = 100_000, 20_000, 100, 256, 3
@@ -35,6 +36,7 @@ ALS_USERS, SAMPLE = 4_000, 200
 MANY_ITEMS, FEW_USERS = 1_000_000, 4_000
 HEAVY, HEAVY_OF_MANY, PAIRS = 15_000, 50_000, 5
 GROWTH = (10_000, 100_000, 1_000_000)
+READ = ("items", "gaps")  # of the history, by this model
 DAY = dt.date(2024, 1, 31)
 
 
@@ -101,7 +103,7 @@ def job(spark: SparkSession, folder: Path, users: Path, num_users: int, num_item
     paths = both_factors(folder, num_users, num_items)
     load = partial(scored.load, *map(str, paths))
     frame = spark.read.parquet(str(users))
-    return lists.lists(frame, scored.items(num_items), load, ListSettings(TOP, BATCH, 1), "night", DAY)
+    return lists.lists(frame, scored.items(num_items), load, ListSettings(TOP, BATCH, 1), "night", DAY, READ)
 
 
 def both_factors(folder: Path, num_users: int, num_items: int) -> tuple[Path, Path]:
@@ -123,7 +125,8 @@ def ready_made(spark: SparkSession, folder: Path, users: Path) -> DataFrame:
             for start in range(0, given.num_rows, BATCH):
                 yield batch.slice(0, min(BATCH, given.num_rows - start))
 
-    return spark.read.parquet(str(users)).mapInArrow(hand_out, schema)
+    frame = spark.read.parquet(str(users)).drop(*(name for name in HISTORY if name not in READ))
+    return frame.mapInArrow(hand_out, schema)
 
 
 def multiply(folder: Path) -> None:
