@@ -1,4 +1,4 @@
-"""Users parted by ranges of user_id: what is written of them then loads in bulk, file after file."""
+"""Lists in files that load in bulk: ranges of user_id that do not meet, each in order."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ from pyspark.sql import DataFrame
 
 
 def in_partitions(users: DataFrame, num_partitions: int) -> DataFrame:
-    """Part the users into ranges of user_id, ascending inside each; a mapInArrow behind it keeps both.
+    """Part the users into ranges of user_id; what ranks them partition by partition keeps the ranges.
 
     Args:
-        num_partitions: at most so many; adaptive execution leaves a number that is asked for alone. Spark
-            samples where ranges end, so a re-run may cut at other users; rows and their order stay the same.
+        num_partitions: at most so many; adaptive execution leaves alone a number that is asked for. Spark
+            samples where ranges end, so a re-run may cut at other users; the rows stay the same.
     """
-    return users.repartitionByRange(num_partitions, "user_id").sortWithinPartitions("user_id")
+    return users.repartitionByRange(num_partitions, "user_id")
+
+
+def in_file_order(lists: DataFrame) -> DataFrame:
+    """Sort each partition by cut and user_id, as the last thing before it is written.
+
+    A write in folders of `cut` sorts by cut whatever came before, and where that sort spills it mixes the users.
+    This order satisfies it, so there is still one sort.
+    """
+    return lists.sortWithinPartitions("cut", "user_id")

@@ -1,20 +1,42 @@
+import datetime as dt
+
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import functions as F
 
-from recsys_spark.scoring.partitions import in_partitions
+from recsys_spark import tables
+from recsys_spark.lake import Lake
+from recsys_spark.scoring.partitions import in_file_order, in_partitions
 
+D = dt.date(2024, 5, 31)
 NUM_USERS = 4000
+_SPILL = "spark.shuffle.spill.numElementsForceSpillThreshold"
+
+
+@pytest.fixture(scope="module")
+def spilling(spark):
+    """Sorts spill after 100 rows, as they do among many long lists."""
+    conf = spark._jvm.org.apache.spark.SparkEnv.get().conf()
+    conf.set(_SPILL, "100")
+    yield spark
+    conf.remove(_SPILL)
 
 
 def shuffled(spark, num_users=NUM_USERS):
-    """Users in an order that says nothing of their ids, through an exchange of the adaptive kind."""
+    """Users in an order that says nothing of their ids, behind an exchange that adaptive execution may change."""
     numbers = spark.range(num_users).selectExpr("cast(id * 7919 % 4001 AS int) AS user_idx")
     return numbers.selectExpr("user_idx", "concat('u', user_idx % 97, '-', user_idx) AS user_id").distinct()
 
 
 def ranked(users, cut):
-    """As the scoring job does: Python between the exchange and the file."""
-    return users.mapInArrow(lambda batches: batches, users.schema).selectExpr("*", f"'{cut}' AS cut")
+    """Rows of LISTS made in Python, as the scoring job makes them."""
+    made = users.mapInArrow(lambda batches: batches, users.schema)
+    empty = [
+        F.lit(None).cast(field.dataType).alias(field.name)
+        for field in tables.LISTS.schema
+        if field.name not in ("user_idx", "user_id", "cut", "run_date")
+    ]
+    return made.select("*", *empty, F.lit(cut).alias("cut"), F.lit(D).alias("run_date"))
 
 
 def files(folder):
@@ -23,18 +45,17 @@ def files(folder):
 
 
 def are_sorted_and_disjoint(found):
-    in_order = sorted(found)
-    ids = [user_id for file in in_order for user_id in file]
+    ids = [user_id for file in sorted(found) for user_id in file]
     return ids == sorted(ids)
 
 
 @pytest.fixture(scope="module")
-def written(spark, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lists") / "written"
-    users = in_partitions(shuffled(spark), 5)
+def written(spilling, tmp_path_factory):
+    root = tmp_path_factory.mktemp("lake")
+    users = in_partitions(shuffled(spilling), 5)
     both = ranked(users.where("user_idx % 3 = 0"), "test").unionByName(ranked(users, "night"))
-    both.write.partitionBy("cut").parquet(str(folder))
-    return folder
+    Lake(str(root)).write(spilling, tables.LISTS, D, in_file_order(both))
+    return root / "lists" / f"run_date={D}"
 
 
 def test_each_file_is_sorted_and_no_two_ranges_meet(written):
@@ -50,12 +71,8 @@ def test_there_are_as_many_files_as_asked_for_and_none_is_much_larger(written):
     assert max(sizes) < 1.5 * NUM_USERS / 5
 
 
-def test_more_partitions_than_users_leave_every_user_there_once(spark, tmp_path):
-    in_partitions(shuffled(spark, 3), 7).write.parquet(str(tmp_path / "few"))
+@pytest.mark.parametrize("num_users", [0, 1, 3])
+def test_more_partitions_than_users_leave_every_user_there_once(spark, tmp_path, num_users):
+    in_partitions(shuffled(spark, num_users), 7).write.parquet(str(tmp_path / "few"))
     found = [user_id for file in files(tmp_path / "few") for user_id in file]
-    assert sorted(found) == sorted(row.user_id for row in shuffled(spark, 3).collect())
-
-
-def test_no_users_are_no_error(spark, tmp_path):
-    in_partitions(shuffled(spark, 0), 4).write.parquet(str(tmp_path / "none"))
-    assert sum(map(len, files(tmp_path / "none"))) == 0
+    assert sorted(found) == sorted(row.user_id for row in shuffled(spark, num_users).collect())

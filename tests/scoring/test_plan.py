@@ -67,6 +67,14 @@ def test_the_heaviest_user_is_counted():
     assert heavy.worker_bytes - light.worker_bytes > 5_000_000 * 40
 
 
+def test_no_more_pairs_are_counted_than_there_are():
+    alone = WORK._replace(num_users=1, num_seen=10**8, max_seen=10**8)
+    twice = alone._replace(num_users=2, num_seen=2 * 10**8)
+    few = alone._replace(num_seen=0, max_seen=0)
+    made = [plan.worker_bytes(work, 1, 32_768, 256) for work in (few, alone, twice)]
+    assert made[1] - made[0] < 0.7 * (made[2] - made[0])
+
+
 def test_the_vectors_are_shared_by_the_workers_of_a_machine_once_for_each_model():
     assert planned(WORK, ROOM, FILE).shared_bytes == 100_000 * 65 * 4
     assert planned(WORK._replace(num_models=2), ROOM, FILE).shared_bytes == 2 * 100_000 * 65 * 4
@@ -84,6 +92,14 @@ def test_a_network_costs_tensorflow_and_its_weights_for_each_model():
     )
     assert one - plain > 2 * GIB + 500 * MIB  # the variables, and the file while they are assigned
     assert two - one > GIB
+
+
+def test_encoding_long_histories_costs_their_square():
+    made = [
+        planned(WORK._replace(weights_bytes=GIB, history_length=n), ROOM, FILE).worker_bytes
+        for n in (50, 400)
+    ]
+    assert made[1] - made[0] > 256 * 4 * 4 * (400**2 - 50**2)
 
 
 def test_explanations_by_encoding_again_hold_the_vectors_of_all_listed_items():
@@ -134,6 +150,8 @@ def test_a_limit_on_addresses_that_no_worker_can_keep_is_refused():
     with pytest.raises(SettingsError, match=r"reserves 1\.94 GiB of addresses, .* allows each 1\.00 GiB"):
         planned(WORK, ROOM._replace(each=GIB), FILE)
     planned(WORK, ROOM._replace(each=2 * GIB), FILE)
+    with pytest.raises(SettingsError, match=r"reserves 3\.\d\d GiB of addresses"):  # TensorFlow's are more
+        planned(WORK._replace(weights_bytes=MIB), ROOM._replace(each=3 * GIB), FILE)
 
 
 @pytest.mark.parametrize("heaviest", [90, 400_000])

@@ -18,6 +18,10 @@ def test_local_mode_has_what_the_heap_and_the_jvm_leave_of_the_machine():
     assert made.is_shared_once
 
 
+def test_local_mode_runs_as_many_tasks_as_the_master_says_on_any_machine():
+    assert room({"spark.master": "local[8]"}, 16 * GIB, 4, 8).num_workers == 8
+
+
 def test_a_machine_smaller_than_the_heap_has_nothing_left():
     assert room({"spark.master": "local[1]", "spark.driver.memory": "9g"}, 8 * GIB, 8, 1).num_bytes == 0
 
@@ -42,7 +46,7 @@ def test_a_container_has_a_tenth_of_the_heap_and_at_least_384_mib():
 
 def test_kubernetes_has_a_factor_of_its_own_and_counts_shared_files_once():
     conf = {"spark.master": "k8s://https://x", "spark.executor.memory": "5g"}
-    made = room({**conf, "spark.kubernetes.memoryOverheadFactor": "0.4"}, 0, 1, 8)
+    made = room({**conf, "spark.kubernetes.memoryOverheadFactor": "0.4"}, 0, 64, 8)  # and one core, untold
     assert (made.num_bytes, made.num_workers, made.is_shared_once) == (2 * GIB, 1, True)
     assert not room({"spark.master": "yarn"}, 0, 1, 8).is_shared_once
 
