@@ -18,8 +18,8 @@ from recsys_spark.scoring.python_memory import MIB, Room
 
 log = logging.getLogger(__name__)
 
-PLACE_BYTES = 20  # of a listed place in Parquet, reasons left out
-REASON_BYTES = 12  # of its reason
+PLACE_BYTES = 14  # of a listed place in Parquet, reasons left out
+REASON_BYTES = 11  # of its reason
 ARROW_BYTES = 16 * MIB  # of users that one Arrow batch hands to Python
 _TASKS_PER_CORE = 3
 
@@ -27,7 +27,7 @@ _PYTHON = 330 * MIB  # interpreter, pyspark, pyarrow, NumPy, and the loops while
 _TENSORFLOW = 560 * MIB
 _ADDRESSES, _TENSORFLOW_ADDRESSES = 1536 * MIB, 2304 * MIB  # reserved and never touched
 _BLOCK_BYTES = 36 * MIB  # scores and survivors of one block
-_PLACE, _PAIR, _PAIR_BESIDE_BLOCK = 160, 48, 24  # a listed place and a seen pair in NumPy and Arrow
+_PLACE, _PAIR, _PAIR_BESIDE_BLOCK = 160, 48, 24  # a place of a pool and a left-out pair in NumPy and Arrow
 _HISTORY_COLUMNS, _USER = 5, 80  # lists of 4-byte numbers; ids, segment and offsets
 
 
@@ -39,8 +39,9 @@ class Work(NamedTuple):
         vocabulary: V, items of the catalogue or of the model, whichever are more.
         dim: D of the item vectors, bias included; 0: the model has none.
         history_length: L.
-        num_seen, max_seen: (user, item) pairs that may not be listed, of all users and of the heaviest.
+        num_left_out, max_left_out: (user, item) pairs that may not be listed, of all users and of the heaviest.
         num_items: N.
+        pool_items: ranked for each user before caps and re-ranking choose N; no fewer.
         num_similar: similar items for each item.
         batch_users: users ranked at a time.
         place_bytes: of a listed place in the output's files.
@@ -55,9 +56,10 @@ class Work(NamedTuple):
     vocabulary: int
     dim: int
     history_length: int
-    num_seen: int
-    max_seen: int
+    num_left_out: int
+    max_left_out: int
     num_items: int
+    pool_items: int
     num_similar: int
     batch_users: int
     place_bytes: int = PLACE_BYTES
@@ -127,8 +129,8 @@ def num_partitions(work: Work, num_cores: int, file_bytes: int) -> int:
 
 def arrow_rows(work: Work) -> int:
     """Users in an Arrow batch: as many as its bytes hold on average, in whole batches of users."""
-    mean_seen = math.ceil(work.num_seen / max(1, work.num_users))
-    rows = max(1, ARROW_BYTES // _user_bytes(work, mean_seen))
+    mean_left_out = math.ceil(work.num_left_out / max(1, work.num_users))
+    rows = max(1, ARROW_BYTES // _user_bytes(work, mean_left_out))
     return rows // work.batch_users * work.batch_users or rows
 
 
@@ -138,23 +140,23 @@ def blocks(work: Work) -> tuple[int, int]:
     Items do not: the ranking tells N items apart by the maxima of 32 scores each.
     """
     items = min(work.vocabulary, BLOCK_ITEMS)
-    each = 4 * items + 8 * room_of(work.num_items)
+    each = 4 * items + 8 * room_of(work.pool_items)
     return items, max(1, min(work.batch_users, BLOCK_USERS, _BLOCK_BYTES // each))
 
 
 def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> int:
     """Resident memory of a worker at its peak, the mapped item vectors left out.
 
-    The heaviest user's seen items count in full, those of the others of the batch by their mean.
+    What the heaviest user may not get counts in full, that of the others of the batch by its mean.
     """
-    mean_seen = work.num_seen / max(1, work.num_users)
-    pairs = min(work.num_seen, work.max_seen + min(rows, work.batch_users) * mean_seen)
+    mean_left_out = work.num_left_out / max(1, work.num_users)
+    pairs = min(work.num_left_out, work.max_left_out + min(rows, work.batch_users) * mean_left_out)
     block = (
-        block_users * (4 * block_items + 8 * room_of(work.num_items)) if work.dim else 16 * work.vocabulary
+        block_users * (4 * block_items + 8 * room_of(work.pool_items)) if work.dim else 16 * work.vocabulary
     )
-    arrow = 2 * (rows * _user_bytes(work, math.ceil(mean_seen)) + 4 * work.max_seen)
-    places = work.batch_users * max(work.num_items, work.num_similar)
-    catalogue = work.vocabulary * (work.id_bytes + 11) + 12 * work.num_counts
+    arrow = 2 * (rows * _user_bytes(work, math.ceil(mean_left_out)) + 4 * work.max_left_out)
+    places = work.batch_users * max(work.pool_items, work.num_similar)
+    catalogue = work.vocabulary * (work.id_bytes + 32) + 12 * work.num_counts
     ranking = max(block + _PAIR_BESIDE_BLOCK * pairs, _PAIR * pairs) + arrow + _PLACE * places + catalogue
     if work.is_explained and work.dim:
         ranking += 20 * places * work.dim
@@ -174,8 +176,8 @@ def _encoding(work: Work) -> int:
     return 256 * (4 * length * length * 4 + 8 * length * work.dim * 4)
 
 
-def _user_bytes(work: Work, num_seen: int) -> int:
-    return 4 * (_HISTORY_COLUMNS * work.history_length + num_seen) + _USER
+def _user_bytes(work: Work, num_left_out: int) -> int:
+    return 4 * (_HISTORY_COLUMNS * work.history_length + num_left_out) + _USER
 
 
 def _refuse(plan: Plan, room: Room, addresses: int) -> None:

@@ -17,14 +17,14 @@ from recsys_spark.scoring.python_memory import Room
 GIB, MIB = 1 << 30, 1 << 20
 ROOM = Room(num_workers=2, num_cores=2, num_bytes=16 * GIB, each=None, is_shared_once=True, source="here")
 WORK = Work(
-    num_users=1_000_000, vocabulary=100_000, dim=65, history_length=50, num_seen=90_000_000, max_seen=5_000,
-    num_items=20, num_similar=20, batch_users=256, place_bytes=20, num_counts=100_000,
+    num_users=1_000_000, vocabulary=100_000, dim=65, history_length=50, num_left_out=90_000_000, max_left_out=5_000,
+    num_items=20, pool_items=20, num_similar=20, batch_users=256, place_bytes=20, num_counts=100_000,
 )  # fmt: skip
 FILE = 128 * MIB
 
 
 def test_files_come_near_their_size_when_there_is_much_to_write():
-    work = WORK._replace(num_users=10_000_000, num_items=100)  # 20 GB
+    work = WORK._replace(num_users=10_000_000, num_items=100, pool_items=100)  # 20 GB
     assert planned(work, ROOM, FILE).num_partitions == 150  # of 133 MB
     assert planned(work, ROOM, 2 * FILE).num_partitions == 75
 
@@ -37,7 +37,7 @@ def test_every_core_has_three_tasks_when_there_are_enough_users():
     ("users", "partitions"), [(0, 1), (1, 1), (256, 1), (257, 2), (1000, 4), (99_999, 120)]
 )
 def test_few_users_make_no_more_partitions_than_batches(users, partitions):
-    work = WORK._replace(num_users=users, num_seen=90 * users)
+    work = WORK._replace(num_users=users, num_left_out=90 * users)
     assert planned(work, ROOM._replace(num_cores=40), FILE).num_partitions == partitions
 
 
@@ -47,13 +47,13 @@ def test_an_arrow_batch_holds_whole_batches_of_users_within_its_bytes():
 
 
 def test_an_arrow_batch_of_long_lists_is_shorter_and_never_empty():
-    assert planned(WORK._replace(num_seen=50_000 * 1_000_000), ROOM, FILE).arrow_rows == 83
-    work = WORK._replace(num_users=3, num_seen=3 * 9_000_000, max_seen=9_000_000)
+    assert planned(WORK._replace(num_left_out=50_000 * 1_000_000), ROOM, FILE).arrow_rows == 83
+    work = WORK._replace(num_users=3, num_left_out=3 * 9_000_000, max_left_out=9_000_000)
     assert planned(work, ROOM, FILE).arrow_rows == 1
 
 
 def test_users_of_a_block_give_way_to_long_lists_and_items_never_do():
-    made = {n: planned(WORK._replace(num_items=n), ROOM, FILE) for n in (20, 1000)}
+    made = {n: planned(WORK._replace(pool_items=n), ROOM, FILE) for n in (20, 1000)}
     assert (made[20].block_items, made[20].block_users) == (32_768, 256)
     assert (made[1000].block_items, made[1000].block_users) == (
         32_768,
@@ -63,14 +63,14 @@ def test_users_of_a_block_give_way_to_long_lists_and_items_never_do():
 
 
 def test_the_heaviest_user_is_counted():
-    light, heavy = (planned(WORK._replace(max_seen=n), ROOM, FILE) for n in (5_000, 5_000_000))
+    light, heavy = (planned(WORK._replace(max_left_out=n), ROOM, FILE) for n in (5_000, 5_000_000))
     assert heavy.worker_bytes - light.worker_bytes > 5_000_000 * 40
 
 
 def test_no_more_pairs_are_counted_than_there_are():
-    alone = WORK._replace(num_users=1, num_seen=10**8, max_seen=10**8)
-    twice = alone._replace(num_users=2, num_seen=2 * 10**8)
-    few = alone._replace(num_seen=0, max_seen=0)
+    alone = WORK._replace(num_users=1, num_left_out=10**8, max_left_out=10**8)
+    twice = alone._replace(num_users=2, num_left_out=2 * 10**8)
+    few = alone._replace(num_left_out=0, max_left_out=0)
     made = [plan.worker_bytes(work, 1, 32_768, 256) for work in (few, alone, twice)]
     assert made[1] - made[0] < 0.7 * (made[2] - made[0])
 
@@ -103,7 +103,7 @@ def test_encoding_long_histories_costs_their_square():
 
 
 def test_explanations_by_encoding_again_hold_the_vectors_of_all_listed_items():
-    work = WORK._replace(num_items=1000)
+    work = WORK._replace(num_items=1000, pool_items=1000)
     more = planned(work._replace(is_explained=True), ROOM, FILE).worker_bytes
     assert more - planned(work, ROOM, FILE).worker_bytes == 256 * 1000 * 65 * 20
 
@@ -132,7 +132,7 @@ def test_what_just_fits_is_taken_and_a_byte_less_is_refused_by_the_numbers(caplo
     with caplog.at_level("INFO", "recsys_spark"), pytest.raises(SettingsError) as raised:
         planned(WORK, room._replace(num_bytes=needed - 1), FILE)
     assert str(raised.value) == (
-        "recommend: 3 workers of 0.41 GiB each and 0.02 GiB of shared item vectors need 1.27 GiB, the executor has "
+        "recommend: 3 workers of 0.42 GiB each and 0.02 GiB of shared item vectors need 1.27 GiB, the executor has "
         "1.27 GiB for Python (here): lower the cores of an executor (spark.executor.cores; spark.master local[n]) "
         "or recommend.batch_users, or raise the memory"
     )
@@ -159,7 +159,13 @@ def test_a_worker_takes_no_more_than_the_plan_says_and_not_much_less(tmp_path, h
     vocabulary, seen = 500_000, [90] * 512
     seen[300] = heaviest
     write_inputs(tmp_path, vocabulary, 65, 50, seen)
-    given = {"folder": str(tmp_path), "num_items": 100, "batch_users": 256, "num_trained": vocabulary}
+    given = {
+        "folder": str(tmp_path),
+        "num_items": 100,
+        "pool_items": 100,
+        "batch_users": 256,
+        "num_trained": vocabulary,
+    }
     script = Path(__file__).with_name("one_scoring_worker.py")
     done = subprocess.run(
         [sys.executable, str(script), json.dumps(given)],
@@ -169,7 +175,7 @@ def test_a_worker_takes_no_more_than_the_plan_says_and_not_much_less(tmp_path, h
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    work = Work(512, vocabulary, 65, 50, sum(seen), heaviest, 100, 20, 256, num_counts=vocabulary)
+    work = Work(512, vocabulary, 65, 50, sum(seen), heaviest, 100, 100, 20, 256, num_counts=vocabulary)
     vectors = 4 * 65 * vocabulary  # the directions, which only similar items need
     said = plan.worker_bytes(work, 512, *plan.blocks(work)) - vectors
     # 1.0 when the loops are compiled on the way, 1.3 when an earlier process has compiled them.
