@@ -94,6 +94,14 @@ def test_a_network_costs_tensorflow_and_its_weights_for_each_model():
     assert two - one > GIB
 
 
+def test_popularity_counts_and_item_ids_lie_in_every_worker():
+    none, counts, ids = (
+        planned(WORK._replace(num_counts=n, id_bytes=length), ROOM, FILE).worker_bytes
+        for n, length in ((0, 16), (10**7, 16), (0, 116))
+    )
+    assert (counts - none, ids - none) == (12 * 10**7, 100 * 100_000)
+
+
 def test_encoding_long_histories_costs_their_square():
     made = [
         planned(WORK._replace(weights_bytes=GIB, history_length=n), ROOM, FILE).worker_bytes
