@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark.sql import DataFrame, SparkSession
+
+_ARROW = "spark.sql.execution.arrow"
 
 
 def in_partitions(users: DataFrame, num_partitions: int) -> DataFrame:
@@ -22,3 +27,17 @@ def in_file_order(lists: DataFrame) -> DataFrame:
     This order satisfies it, so there is still one sort.
     """
     return lists.sortWithinPartitions("cut", "user_id")
+
+
+@contextmanager
+def arrow_batches(spark: SparkSession, num_rows: int, num_bytes: int) -> Iterator[None]:
+    """Hand rows to Python in batches that end at whichever comes first; afterwards as before."""
+    wanted = {f"{_ARROW}.maxRecordsPerBatch": num_rows, f"{_ARROW}.maxBytesPerBatch": num_bytes}
+    before = {name: str(spark.conf.get(name)) for name in wanted}
+    try:
+        for name, value in wanted.items():
+            spark.conf.set(name, value)
+        yield
+    finally:
+        for name, old in before.items():
+            spark.conf.set(name, old)

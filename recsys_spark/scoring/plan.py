@@ -12,8 +12,8 @@ import math
 from typing import NamedTuple
 
 from recsys_spark.errors import SettingsError
+from recsys_spark.ranking import top_n
 from recsys_spark.ranking.survivors import room_of
-from recsys_spark.ranking.top_n import BLOCK_ITEMS, BLOCK_USERS
 from recsys_spark.scoring.python_memory import MIB, Room
 
 log = logging.getLogger(__name__)
@@ -22,11 +22,12 @@ PLACE_BYTES = 14  # of a listed place in Parquet, reasons left out
 REASON_BYTES = 11  # of its reason
 ARROW_BYTES = 16 * MIB  # of users that one Arrow batch hands to Python
 _TASKS_PER_CORE = 3
+_TASK_SCORES = 400_000_000  # fewer are not worth a task: a worker that has to start takes as long
+_USER_SCORES = 100_000  # as many scores as all else that is done for a user
 
 _PYTHON = 330 * MIB  # interpreter, pyspark, pyarrow, NumPy, and the loops while they are compiled
 _TENSORFLOW = 560 * MIB
 _ADDRESSES, _TENSORFLOW_ADDRESSES = 1536 * MIB, 2304 * MIB  # reserved and never touched
-_BLOCK_BYTES = 36 * MIB  # scores and survivors of one block
 _PLACE, _PAIR, _PAIR_BESIDE_BLOCK = 160, 48, 24  # a place of a pool and a left-out pair in NumPy and Arrow
 _HISTORY_COLUMNS, _USER = 5, 80  # lists of 4-byte numbers; ids, segment and offsets
 
@@ -48,7 +49,9 @@ class Work(NamedTuple):
         num_counts: popularity counts of all segments.
         id_bytes: mean length of an item id.
         weights_bytes: of a network that encodes users, as stored; 0: there is none.
+        matrix_bytes: of an item-to-item model, as stored; 0: it has none.
         num_models: how many a worker loads in the job.
+        num_judged: recommenders whose lists for the gate the same job makes.
         is_explained: reasons by encoding users again.
     """
 
@@ -66,7 +69,9 @@ class Work(NamedTuple):
     num_counts: int = 0
     id_bytes: int = 16
     weights_bytes: int = 0
+    matrix_bytes: int = 0
     num_models: int = 1
+    num_judged: int = 0
     is_explained: bool = False
 
 
@@ -77,8 +82,9 @@ class Plan(NamedTuple):
         num_partitions: tasks, and files of lists.
         arrow_rows, arrow_bytes: an Arrow batch ends at whichever comes first; one user more passes the bytes.
         block_items, block_users: of a matrix product.
-        worker_bytes: of one Python worker at its peak, the item vectors left out.
-        shared_bytes: of the item vectors, which the workers of a machine share.
+        num_workers: of an executor, that have a task.
+        worker_bytes: of one Python worker at its peak, what it shares left out.
+        shared_bytes: of the item vectors or item-to-item weights, which the workers of a machine share.
     """
 
     num_partitions: int
@@ -86,6 +92,7 @@ class Plan(NamedTuple):
     arrow_bytes: int
     block_items: int
     block_users: int
+    num_workers: int
     worker_bytes: int
     shared_bytes: int
 
@@ -101,16 +108,17 @@ def planned(work: Work, room: Room, file_bytes: int) -> Plan:
     """
     items, users = blocks(work)
     rows = arrow_rows(work)
-    shared = work.num_models * work.vocabulary * work.dim * 4
+    shared = work.num_models * (work.vocabulary * work.dim * 4 + work.matrix_bytes)
+    partitions = num_partitions(work, room.num_cores, file_bytes)
+    workers = min(room.num_workers, partitions * (1 + work.num_judged))
     plan = Plan(
-        num_partitions(work, room.num_cores, file_bytes),
-        rows, ARROW_BYTES, items, users,
+        partitions, rows, ARROW_BYTES, items, users, workers,
         worker_bytes(work, rows, items, users), shared,
     )  # fmt: skip
     log.info(
         "plan users=%d items=%d partitions=%d arrow_rows=%d block_items=%d block_users=%d workers=%d "
         "worker_mib=%d shared_mib=%d room_mib=%d",
-        work.num_users, work.vocabulary, plan.num_partitions, rows, items, users, room.num_workers,
+        work.num_users, work.vocabulary, partitions, rows, items, users, workers,
         plan.worker_bytes // MIB, shared // MIB, room.num_bytes // MIB,
     )  # fmt: skip
     _refuse(plan, room, _TENSORFLOW_ADDRESSES if work.weights_bytes else _ADDRESSES)
@@ -118,13 +126,16 @@ def planned(work: Work, room: Room, file_bytes: int) -> Plan:
 
 
 def num_partitions(work: Work, num_cores: int, file_bytes: int) -> int:
-    """Enough that no file passes its size and each core has three tasks; for few users one a batch of users.
-
-    A task packs the items once, which costs as much as ranking some tens of users.
-    """
+    """Enough that no file passes its size and each core has three tasks; fewer where a task had little to do."""
+    scores = work.num_users * (work.vocabulary + _USER_SCORES)
+    worth = min(math.ceil(work.num_users / work.batch_users), math.ceil(scores / _TASK_SCORES))
     written = work.num_users * work.num_items * work.place_bytes
-    of_cores = min(_TASKS_PER_CORE * num_cores, math.ceil(work.num_users / work.batch_users))
-    return max(1, math.ceil(written / file_bytes), of_cores)
+    return max(num_files(written, file_bytes), min(_TASKS_PER_CORE * num_cores, worth))
+
+
+def num_files(num_bytes: int, file_bytes: int) -> int:
+    """Files of which none passes its size; at least one."""
+    return max(1, math.ceil(num_bytes / file_bytes))
 
 
 def arrow_rows(work: Work) -> int:
@@ -135,13 +146,9 @@ def arrow_rows(work: Work) -> int:
 
 
 def blocks(work: Work) -> tuple[int, int]:
-    """Items and users of a block: users give way where their survivors are many.
-
-    Items do not: the ranking tells N items apart by the maxima of 32 scores each.
-    """
-    items = min(work.vocabulary, BLOCK_ITEMS)
-    each = 4 * items + 8 * room_of(work.pool_items)
-    return items, max(1, min(work.batch_users, BLOCK_USERS, _BLOCK_BYTES // each))
+    """Items and users of a block, as the ranking takes them."""
+    items, users = top_n.blocks(work.vocabulary, work.pool_items)
+    return items, min(work.batch_users, users)
 
 
 def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> int:
@@ -181,12 +188,12 @@ def _user_bytes(work: Work, num_left_out: int) -> int:
 
 
 def _refuse(plan: Plan, room: Room, addresses: int) -> None:
-    shared = plan.shared_bytes * (1 if room.is_shared_once else room.num_workers)
-    needed = room.num_workers * plan.worker_bytes + shared
+    shared = plan.shared_bytes * (1 if room.is_shared_once else plan.num_workers)
+    needed = plan.num_workers * plan.worker_bytes + shared
     if needed > room.num_bytes:
         raise SettingsError(
-            f"recommend: {_workers(room.num_workers)} of {_gib(plan.worker_bytes)} each and {_gib(shared)} of shared "
-            f"item vectors need {_gib(needed)}, the executor has {_gib(room.num_bytes)} for Python ({room.source}): "
+            f"recommend: {_workers(plan.num_workers)} of {_gib(plan.worker_bytes)} each and {_gib(shared)} of shared "
+            f"model need {_gib(needed)}, the executor has {_gib(room.num_bytes)} for Python ({room.source}): "
             "lower the cores of an executor (spark.executor.cores; spark.master local[n]) or recommend.batch_users, "
             "or raise the memory"
         )
