@@ -193,7 +193,7 @@ def _refuse(plan: Plan, room: Room, addresses: int) -> None:
     if needed > room.num_bytes:
         raise SettingsError(
             f"recommend: {_workers(plan.num_workers)} of {_gib(plan.worker_bytes)} each and {_gib(shared)} of shared "
-            f"model need {_gib(needed)}, the executor has {_gib(room.num_bytes)} for Python ({room.source}): "
+            f"model files need {_gib(needed)}, the executor has {_gib(room.num_bytes)} for Python ({room.source}): "
             "lower the cores of an executor (spark.executor.cores; spark.master local[n]) or recommend.batch_users, "
             "or raise the memory"
         )

@@ -12,11 +12,12 @@ from recsys_spark import tables
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import ids_by_idx
 
+PLACE_BYTES = 20  # of a listed place in Parquet
 _SCHEMA = tables.RECOMMENDATIONS.schema
 
 
 def published(lists: DataFrame, item_features: pa.Table) -> DataFrame:
-    """Rows of RECOMMENDATIONS from rows of LISTS.
+    """Rows of RECOMMENDATIONS from rows of LISTS, in their partitions and order.
 
     Args:
         lists: of cut night.

@@ -10,6 +10,7 @@ import pytest
 from one_scoring_worker import write_inputs
 
 from recsys_spark.errors import SettingsError
+from recsys_spark.ranking import top_n
 from recsys_spark.scoring import plan
 from recsys_spark.scoring.plan import Work, planned
 from recsys_spark.scoring.python_memory import Room
@@ -34,11 +35,22 @@ def test_every_core_has_three_tasks_when_there_are_enough_users():
 
 
 @pytest.mark.parametrize(
-    ("users", "partitions"), [(0, 1), (1, 1), (256, 1), (257, 2), (1000, 4), (99_999, 120)]
+    ("users", "vocabulary", "partitions"),
+    [
+        (0, 100_000, 1),
+        (2000, 100_000, 1),  # x (100,000 items + 100,000) = 400 million scores
+        (2001, 100_000, 2),
+        (99_999, 100_000, 50),
+        (6040, 3_700, 2),
+        (256, 10_000_000, 1),  # a batch of users is not divided
+        (1000, 10_000_000, 4),
+        (99_999, 10_000_000, 120),
+    ],
 )
-def test_few_users_make_no_more_partitions_than_batches(users, partitions):
-    work = WORK._replace(num_users=users, num_left_out=90 * users)
-    assert planned(work, ROOM._replace(num_cores=40), FILE).num_partitions == partitions
+def test_few_users_make_no_partition_that_has_little_to_do(users, vocabulary, partitions):
+    work = WORK._replace(num_users=users, vocabulary=vocabulary, num_left_out=90 * users)
+    room = ROOM._replace(num_cores=40, num_bytes=64 * GIB)
+    assert planned(work, room, FILE).num_partitions == partitions
 
 
 def test_an_arrow_batch_holds_whole_batches_of_users_within_its_bytes():
@@ -52,13 +64,10 @@ def test_an_arrow_batch_of_long_lists_is_shorter_and_never_empty():
     assert planned(work, ROOM, FILE).arrow_rows == 1
 
 
-def test_users_of_a_block_give_way_to_long_lists_and_items_never_do():
+def test_the_users_of_a_block_are_those_of_the_ranking_and_no_more_than_a_batch():
     made = {n: planned(WORK._replace(pool_items=n), ROOM, FILE) for n in (20, 1000)}
     assert (made[20].block_items, made[20].block_users) == (32_768, 256)
-    assert (made[1000].block_items, made[1000].block_users) == (
-        32_768,
-        231,
-    )  # 36 MiB / (4 x 32,768 + 8 x 4,000)
+    assert (made[1000].block_items, made[1000].block_users) == top_n.blocks(100_000, 1000)
     assert planned(WORK._replace(vocabulary=500, batch_users=64), ROOM, FILE)[3:5] == (500, 64)
 
 
@@ -78,6 +87,22 @@ def test_no_more_pairs_are_counted_than_there_are():
 def test_the_vectors_are_shared_by_the_workers_of_a_machine_once_for_each_model():
     assert planned(WORK, ROOM, FILE).shared_bytes == 100_000 * 65 * 4
     assert planned(WORK._replace(num_models=2), ROOM, FILE).shared_bytes == 2 * 100_000 * 65 * 4
+
+
+def test_the_weights_between_items_are_shared_too():
+    work = WORK._replace(dim=0, matrix_bytes=80 * MIB, num_models=2)
+    assert planned(work, ROOM, FILE).shared_bytes == 160 * MIB
+    assert (
+        planned(work, ROOM, FILE).worker_bytes
+        == planned(work._replace(matrix_bytes=0), ROOM, FILE).worker_bytes
+    )
+
+
+def test_no_more_workers_are_counted_than_there_are_tasks_of_tonight_and_of_the_judged():
+    few, room = WORK._replace(num_users=100, num_left_out=0, max_left_out=0), ROOM._replace(num_workers=16)
+    assert planned(few, room, FILE).num_workers == 1
+    assert planned(few._replace(num_judged=2), room, FILE).num_workers == 3
+    assert planned(WORK, room._replace(num_cores=16), FILE).num_workers == 16
 
 
 def test_similar_items_hold_the_directions_of_all_vectors_in_each_worker():
@@ -140,7 +165,7 @@ def test_what_just_fits_is_taken_and_a_byte_less_is_refused_by_the_numbers(caplo
     with caplog.at_level("INFO", "recsys_spark"), pytest.raises(SettingsError) as raised:
         planned(WORK, room._replace(num_bytes=needed - 1), FILE)
     assert str(raised.value) == (
-        "recommend: 3 workers of 0.42 GiB each and 0.02 GiB of shared item vectors need 1.27 GiB, the executor has "
+        "recommend: 3 workers of 0.42 GiB each and 0.02 GiB of shared model files need 1.27 GiB, the executor has "
         "1.27 GiB for Python (here): lower the cores of an executor (spark.executor.cores; spark.master local[n]) "
         "or recommend.batch_users, or raise the memory"
     )
