@@ -42,7 +42,8 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     lake.write(spark, tables.DEFAULT_RECOMMENDATIONS, run_date, segments)
     lake.write(spark, tables.SIMILAR_ITEMS, run_date, similar)
     places = lake.num_rows(tables.LISTS, run_date, "night") * config.recommend.num_items
-    num_files = plan.num_files(places * published.PLACE_BYTES, config.recommend.file_mib * MIB)
+    has_reasons = config.recommend.explain or config.recommend.recommender == "transitions"
+    num_files = plan.num_files(published.num_bytes(places, has_reasons), config.recommend.file_mib * MIB)
     tonight = partitions.in_file_order(partitions.in_partitions(tonight, num_files))
     lake.write(spark, tables.RECOMMENDATIONS, run_date, published.published(tonight, items))
 
