@@ -21,7 +21,8 @@ from recsys_spark import cli, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import gate
 from recsys_spark.lake import Lake
-from recsys_spark.scoring import published
+from recsys_spark.scoring import partitions, plan, published
+from recsys_spark.scoring.python_memory import MIB
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
@@ -40,6 +41,10 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     similar = lake.read(spark, tables.ITEM_LISTS, run_date)
     lake.write(spark, tables.DEFAULT_RECOMMENDATIONS, run_date, segments)
     lake.write(spark, tables.SIMILAR_ITEMS, run_date, similar)
+    places = lake.num_rows(tables.LISTS, run_date, "night") * config.recommend.num_items
+    has_reasons = config.recommend.explain or config.recommend.recommender == "transitions"
+    num_files = plan.num_files(published.num_bytes(places, has_reasons), config.recommend.file_mib * MIB)
+    tonight = partitions.in_file_order(partitions.in_partitions(tonight, num_files))
     lake.write(spark, tables.RECOMMENDATIONS, run_date, published.published(tonight, items))
 
 

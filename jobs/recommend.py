@@ -22,22 +22,34 @@ from recsys_spark import cli, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
-from recsys_spark.scoring import catalogue, known_models, lists, similar_items
+from recsys_spark.scoring import (
+    catalogue,
+    known_models,
+    lists,
+    partitions,
+    plan,
+    python_memory,
+    similar_items,
+    workload,
+)
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
 from recsys_spark.scoring.known_models import KnownModel, LoadedModel
 from recsys_spark.scoring.rules import ListSettings, Rerank, Rules
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
-    """Write every list of the run date."""
+    """Write every list of the run date, or nothing if the workers have too little memory for it."""
     chosen, settings = config.recommend, _settings(config)
-    made = _judged(spark, lake, config, run_date)
+    twin = _model(spark, lake, config, run_date, "twin", "test")
+    judged = _judged(spark, lake, config, run_date, twin)
 
     items = _items(lake, config, run_date, "night")
     active = lists.only_active(lake.read(spark, tables.USER_FEATURES, run_date, cut="night"))
     active = lists.with_control(active, chosen.control_share)
     active = _with_history(spark, lake, config, run_date, active, "night")
     model = _model(spark, lake, config, run_date, "published", "night")
+    planned = _planned(spark, config, active, items, [m for m in (twin, model) if m])
+    active = partitions.in_partitions(active, planned.num_partitions)
     read = known_models.history_columns(model, settings.rerank.by)
     tonight = lists.lists(active, items, _load(config, model), settings, "night", run_date, read)
 
@@ -46,10 +58,25 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     size = (chosen.num_similar, chosen.batch_users, chosen.num_threads)
     similar = similar_items.similar_items(known, items, model, *size, run_date)
     lake.write(spark, tables.ITEM_LISTS, run_date, similar)
-    lake.write(spark, tables.LISTS, run_date, made.unionByName(tonight))
+    with partitions.arrow_batches(spark, planned.arrow_rows, planned.arrow_bytes):
+        lake.write(spark, tables.LISTS, run_date, partitions.in_file_order(judged.unionByName(tonight)))
 
 
-def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> DataFrame:
+def _planned(
+    spark: SparkSession, config: Config, active: DataFrame, items: Catalogue, models: list[KnownModel]
+) -> plan.Plan:
+    chosen, settings = config.recommend, _settings(config)
+    num_judged = 1 if not models else 2 if settings.rerank.by == "none" else 3
+    work = workload.work(
+        active, items, models, settings, chosen.num_similar, config.features.history_length, num_judged
+    )
+    room = python_memory.of_session(spark, chosen.python_memory)
+    return plan.planned(work, room, chosen.file_mib * python_memory.MIB)
+
+
+def _judged(
+    spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, twin: KnownModel | None
+) -> DataFrame:
     """The lists of cut test; those of a re-ranked twin also as they were before, to see what it cost."""
     settings = _settings(config)._replace(explain=False)
     items = _items(lake, config, run_date, "test")
@@ -59,7 +86,6 @@ def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) 
     )
     judged = _with_history(spark, lake, config, run_date, lists.with_control(judged, 0.0), "test")
     made = lists.under_one_name(lists.lists(judged, items, None, settings, "test", run_date, ()), POPULARITY)
-    twin = _model(spark, lake, config, run_date, "twin", "test")
     if twin:
         names = {twin.name: settings}
         if settings.rerank.by != "none":

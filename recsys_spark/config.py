@@ -151,6 +151,8 @@ class RecommendSettings(Section):
     num_similar: Count
     batch_users: Annotated[int, Field(ge=2)]
     num_threads: Count
+    file_mib: Count
+    python_memory: Annotated[str, Field(pattern=r"^[1-9]\d*[kmgt]$")] | None
 
 
 class RerankSettings(Section):

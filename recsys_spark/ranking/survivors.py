@@ -25,9 +25,14 @@ _LOWEST = -3.5e38  # below every finite float32, above -inf
 _ROOM = 4  # survivors kept for each place of the list
 
 
+def room_of(num_items: int) -> int:
+    """S: survivors kept of each user, for lists of `num_items`."""
+    return max(_ROOM * num_items, 256)
+
+
 def nobody(num_users: int, num_items: int) -> tuple[Array, ...]:
     """The state before the first block of items."""
-    room = max(_ROOM * num_items, 256)
+    room = room_of(num_items)
     return (
         np.empty((num_users, room), np.int32),
         np.empty((num_users, room), np.float32),

@@ -21,6 +21,7 @@ Ints = NDArray[Any]
 
 BLOCK_ITEMS = 32_768  # columns of the matrix product at a time
 BLOCK_USERS = 256  # its rows: at most 32 MiB of scores
+_BLOCK_BYTES = 36 << 20  # of scores and survivors
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,16 @@ def empty_lists(num_users: int, num_items: int) -> Lists:
         np.zeros((num_users, num_items)),
         np.zeros(num_users, np.int64),
     )
+
+
+def blocks(vocabulary: int, num_items: int) -> tuple[int, int]:
+    """Items and users of a block, for lists of `num_items`: users give way where their survivors are many.
+
+    Items do not: the ranking tells N items apart by the maxima of 32 scores each.
+    """
+    items = min(vocabulary, BLOCK_ITEMS)
+    each = 4 * items + 8 * survivors.room_of(num_items)
+    return items, max(2, min(BLOCK_USERS, _BLOCK_BYTES // each))
 
 
 ALLOWED = np.array([[-np.inf, 0.0]])  # the offsets of one group: kind 1 may be listed, kind 0 not
@@ -113,9 +124,10 @@ def top_n(
     starts, unwanted = by_user(left_out, len(user_vectors), len(items.kind))
     group = np.zeros(len(user_vectors), np.int64) if group is None else group.astype(np.int64)
     out = empty_lists(len(user_vectors), num_items)
-    for first in range(0, len(user_vectors), BLOCK_USERS):
-        rows = slice(first, first + BLOCK_USERS)
-        users_starts = starts[first : first + BLOCK_USERS + 1]
+    _, block_users = blocks(len(items.kind), num_items)
+    for first in range(0, len(user_vectors), block_users):
+        rows = slice(first, first + block_users)
+        users_starts = starts[first : first + block_users + 1]
         _block(user_vectors[rows], group[rows], items, users_starts, unwanted, out, first)
     return out
 

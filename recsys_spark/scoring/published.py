@@ -12,11 +12,13 @@ from recsys_spark import tables
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import ids_by_idx
 
+_PLACE_BYTES = 15  # of a listed place in Parquet, reasons left out
+_REASON_BYTES = 13  # of its reason
 _SCHEMA = tables.RECOMMENDATIONS.schema
 
 
 def published(lists: DataFrame, item_features: pa.Table) -> DataFrame:
-    """Rows of RECOMMENDATIONS from rows of LISTS.
+    """Rows of RECOMMENDATIONS from rows of LISTS, in their partitions and order.
 
     Args:
         lists: of cut night.
@@ -30,6 +32,11 @@ def published(lists: DataFrame, item_features: pa.Table) -> DataFrame:
             yield pa.RecordBatch.from_arrays(told, names=_SCHEMA.names)
 
     return lists.mapInArrow(spell, _SCHEMA)
+
+
+def num_bytes(num_places: int, has_reasons: bool) -> int:
+    """What so many listed places take in files of RECOMMENDATIONS, about."""
+    return num_places * (_PLACE_BYTES + (_REASON_BYTES if has_reasons else 0))
 
 
 def _places(lists: pa.RecordBatch, item_ids: pa.Array) -> pa.ListArray:

@@ -120,10 +120,7 @@ class Ranker:
 
     @property
     def _pool_items(self) -> int:
-        how = self.settings
-        if how.rerank.by != "none":
-            return max(how.rerank.pool_items, how.num_items)
-        return how.num_items if self.items.limits is None else 2 * how.num_items
+        return self.settings.pool_items(self.items.limits is not None)
 
     def _reorder(self, histories: Histories) -> Reorder | None:
         how, categories = self.settings.rerank, self.items.categories

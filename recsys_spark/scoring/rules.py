@@ -39,3 +39,13 @@ class ListSettings(NamedTuple):
     explain: bool = False
     num_new_items: int = 0
     rerank: Rerank = Rerank()
+
+    def pool_items(self, has_limits: bool) -> int:
+        """Items of a model's ranking that are looked at first; where caps leave too few of them, more are.
+
+        Args:
+            has_limits: whether caps may drop some.
+        """
+        if self.rerank.by != "none":
+            return max(self.rerank.pool_items, self.num_items)
+        return 2 * self.num_items if has_limits else self.num_items

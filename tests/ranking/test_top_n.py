@@ -130,3 +130,10 @@ def test_groups_get_their_own_items_and_offsets(monkeypatch, kind):
 def test_an_offset_must_be_finite_or_forbid():
     with pytest.raises(ValueError, match="offset"):
         candidates(np.ones((2, 2)), np.ones(2, int), np.array([[0.0, np.nan]]))
+
+
+def test_users_of_a_block_give_way_to_long_lists_and_items_never_do():
+    assert top_n_module.blocks(100_000, 20) == (32_768, 256)
+    assert top_n_module.blocks(100_000, 1000) == (32_768, 231)  # 36 MiB / (4 x 32,768 + 8 x 4,000)
+    assert top_n_module.blocks(100_000, 10**7) == (32_768, 2)
+    assert top_n_module.blocks(500, 20) == (500, 256)

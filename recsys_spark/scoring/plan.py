@@ -1,0 +1,214 @@
+"""The plan of a scoring job, made before it starts: partitions, Arrow batches, blocks, and whether memory suffices.
+
+What a worker takes was measured as the peak of its resident memory less the item vectors, which the workers of
+a machine share; a worker that first has to compile its loops comes within a few per cent of it, one that finds them
+compiled stays a quarter below.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import NamedTuple
+
+from recsys_spark.errors import SettingsError
+from recsys_spark.ranking import top_n
+from recsys_spark.ranking.survivors import room_of
+from recsys_spark.scoring.python_memory import MIB, Room
+
+log = logging.getLogger(__name__)
+
+PLACE_BYTES = 14  # of a listed place in Parquet, reasons left out
+REASON_BYTES = 11  # of its reason
+ARROW_BYTES = 16 * MIB  # of users that one Arrow batch hands to Python
+_TASKS_PER_CORE = 3
+_TASK_SCORES = 400_000_000  # fewer are not worth a task: a worker that has to start takes as long
+_USER_SCORES = 100_000  # as many scores as all else that is done for a user
+
+_PYTHON = 330 * MIB  # interpreter, pyspark, pyarrow, NumPy, and the loops while they are compiled
+_TENSORFLOW = 560 * MIB
+_ADDRESSES, _TENSORFLOW_ADDRESSES = 1536 * MIB, 2304 * MIB  # reserved and never touched
+_PLACE, _PAIR, _PAIR_BESIDE_BLOCK = 160, 48, 24  # a place of a pool and a left-out pair in NumPy and Arrow
+_HISTORY_COLUMNS, _USER = 5, 80  # lists of 4-byte numbers; ids, segment and offsets
+
+
+class Work(NamedTuple):
+    """What is to be ranked.
+
+    Attributes:
+        num_users: who get a list.
+        vocabulary: V, items of the catalogue or of the model, whichever are more.
+        dim: D of the item vectors, bias included; 0: the model has none.
+        history_length: L.
+        num_left_out, max_left_out: (user, item) pairs that may not be listed, of all users and of the heaviest.
+        num_items: N.
+        pool_items: ranked for each user before caps and re-ranking choose N; no fewer.
+        num_similar: similar items for each item.
+        batch_users: users ranked at a time.
+        place_bytes: of a listed place in the output's files.
+        num_counts: popularity counts of all segments.
+        id_bytes: mean length of an item id.
+        weights_bytes: of a network that encodes users, as stored; 0: there is none.
+        matrix_bytes: of an item-to-item model, as stored; 0: it has none.
+        num_models: how many a worker loads in the job.
+        num_judged: recommenders whose lists for the gate the same job makes.
+        is_explained: reasons by encoding users again.
+    """
+
+    num_users: int
+    vocabulary: int
+    dim: int
+    history_length: int
+    num_left_out: int
+    max_left_out: int
+    num_items: int
+    pool_items: int
+    num_similar: int
+    batch_users: int
+    place_bytes: int = PLACE_BYTES
+    num_counts: int = 0
+    id_bytes: int = 16
+    weights_bytes: int = 0
+    matrix_bytes: int = 0
+    num_models: int = 1
+    num_judged: int = 0
+    is_explained: bool = False
+
+
+class Plan(NamedTuple):
+    """How the job is cut, and what it takes.
+
+    Attributes:
+        num_partitions: tasks, and files of lists.
+        arrow_rows, arrow_bytes: an Arrow batch ends at whichever comes first; one user more passes the bytes.
+        block_items, block_users: of a matrix product.
+        num_workers: of an executor, that have a task.
+        worker_bytes: of one Python worker at its peak, what it shares left out.
+        shared_bytes: of the item vectors or item-to-item weights, which the workers of a machine share.
+    """
+
+    num_partitions: int
+    arrow_rows: int
+    arrow_bytes: int
+    block_items: int
+    block_users: int
+    num_workers: int
+    worker_bytes: int
+    shared_bytes: int
+
+
+def planned(work: Work, room: Room, file_bytes: int) -> Plan:
+    """Plan the work, log the plan, and refuse what cannot fit.
+
+    Args:
+        file_bytes: that a file of lists should have at most.
+
+    Raises:
+        SettingsError: the workers of an executor need more memory than it has for Python.
+    """
+    items, users = blocks(work)
+    rows = arrow_rows(work)
+    shared = work.num_models * (work.vocabulary * work.dim * 4 + work.matrix_bytes)
+    partitions = num_partitions(work, room.num_cores, file_bytes)
+    workers = min(room.num_workers, partitions * (1 + work.num_judged))
+    plan = Plan(
+        partitions, rows, ARROW_BYTES, items, users, workers,
+        worker_bytes(work, rows, items, users), shared,
+    )  # fmt: skip
+    log.info(
+        "plan users=%d items=%d partitions=%d arrow_rows=%d block_items=%d block_users=%d workers=%d "
+        "worker_mib=%d shared_mib=%d room_mib=%d",
+        work.num_users, work.vocabulary, partitions, rows, items, users, workers,
+        plan.worker_bytes // MIB, shared // MIB, room.num_bytes // MIB,
+    )  # fmt: skip
+    _refuse(plan, room, _TENSORFLOW_ADDRESSES if work.weights_bytes else _ADDRESSES)
+    return plan
+
+
+def num_partitions(work: Work, num_cores: int, file_bytes: int) -> int:
+    """Enough that no file passes its size and each core has three tasks; fewer where a task had little to do."""
+    scores = work.num_users * (work.vocabulary + _USER_SCORES)
+    worth = min(math.ceil(work.num_users / work.batch_users), math.ceil(scores / _TASK_SCORES))
+    written = work.num_users * work.num_items * work.place_bytes
+    return max(num_files(written, file_bytes), min(_TASKS_PER_CORE * num_cores, worth))
+
+
+def num_files(num_bytes: int, file_bytes: int) -> int:
+    """Files of which none passes its size; at least one."""
+    return max(1, math.ceil(num_bytes / file_bytes))
+
+
+def arrow_rows(work: Work) -> int:
+    """Users in an Arrow batch: as many as its bytes hold on average, in whole batches of users."""
+    mean_left_out = math.ceil(work.num_left_out / max(1, work.num_users))
+    rows = max(1, ARROW_BYTES // _user_bytes(work, mean_left_out))
+    return rows // work.batch_users * work.batch_users or rows
+
+
+def blocks(work: Work) -> tuple[int, int]:
+    """Items and users of a block, as the ranking takes them."""
+    items, users = top_n.blocks(work.vocabulary, work.pool_items)
+    return items, min(work.batch_users, users)
+
+
+def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> int:
+    """Resident memory of a worker at its peak, the mapped item vectors left out.
+
+    What the heaviest user may not get counts in full, that of the others of the batch by its mean.
+    """
+    mean_left_out = work.num_left_out / max(1, work.num_users)
+    pairs = min(work.num_left_out, work.max_left_out + min(rows, work.batch_users) * mean_left_out)
+    block = (
+        block_users * (4 * block_items + 8 * room_of(work.pool_items)) if work.dim else 16 * work.vocabulary
+    )
+    arrow = 2 * (rows * _user_bytes(work, math.ceil(mean_left_out)) + 4 * work.max_left_out)
+    places = work.batch_users * max(work.pool_items, work.num_similar)
+    catalogue = work.vocabulary * (work.id_bytes + 32) + 12 * work.num_counts
+    ranking = max(block + _PAIR_BESIDE_BLOCK * pairs, _PAIR * pairs) + arrow + _PLACE * places + catalogue
+    if work.is_explained and work.dim:
+        ranking += 20 * places * work.dim
+    vectors = 4 * work.vocabulary * work.dim
+    if not work.weights_bytes:
+        return int(_PYTHON + ranking + vectors)  # similar items: the directions of all vectors
+    # The encoder keeps its variables and two copies of the vectors, and while it is loaded the file and one more.
+    model, loading = work.weights_bytes + 2 * vectors, work.weights_bytes + vectors
+    lists = work.num_models * model + max(loading, ranking)
+    similar = model + vectors + ranking
+    return int(_PYTHON + _TENSORFLOW + _encoding(work) + max(lists, similar))
+
+
+def _encoding(work: Work) -> int:
+    """Activations of 256 users: attention of some heads, and vectors of each event."""
+    length = work.history_length
+    return 256 * (4 * length * length * 4 + 8 * length * work.dim * 4)
+
+
+def _user_bytes(work: Work, num_left_out: int) -> int:
+    return 4 * (_HISTORY_COLUMNS * work.history_length + num_left_out) + _USER
+
+
+def _refuse(plan: Plan, room: Room, addresses: int) -> None:
+    shared = plan.shared_bytes * (1 if room.is_shared_once else plan.num_workers)
+    needed = plan.num_workers * plan.worker_bytes + shared
+    if needed > room.num_bytes:
+        raise SettingsError(
+            f"recommend: {_workers(plan.num_workers)} of {_gib(plan.worker_bytes)} each and {_gib(shared)} of shared "
+            f"model files need {_gib(needed)}, the executor has {_gib(room.num_bytes)} for Python ({room.source}): "
+            "lower the cores of an executor (spark.executor.cores; spark.master local[n]) or recommend.batch_users, "
+            "or raise the memory"
+        )
+    reserved = plan.worker_bytes + plan.shared_bytes + addresses
+    if room.each is not None and reserved > room.each:
+        raise SettingsError(
+            f"recommend: a Python worker reserves {_gib(reserved)} of addresses, spark.executor.pyspark.memory allows "
+            f"each {_gib(room.each)} (all of it divided by spark.executor.cores): raise it, or unset it and raise "
+            "spark.executor.memoryOverhead, which limits what is really used"
+        )
+
+
+def _workers(number: int) -> str:
+    return "1 worker" if number == 1 else f"{number} workers"
+
+
+def _gib(num_bytes: int) -> str:
+    return f"{num_bytes / (1 << 30):.2f} GiB"

@@ -1,0 +1,78 @@
+"""What a night asks of the scoring workers, counted before they start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys_spark.models import artifacts, transitions
+from recsys_spark.scoring.catalogue import Catalogue
+from recsys_spark.scoring.known_models import KnownModel
+from recsys_spark.scoring.plan import PLACE_BYTES, REASON_BYTES, Work
+from recsys_spark.scoring.ranker import LEFT_OUT
+from recsys_spark.scoring.rules import ListSettings
+
+
+def work(
+    users: DataFrame,
+    items: Catalogue,
+    models: Iterable[KnownModel],
+    settings: ListSettings,
+    num_similar: int,
+    history_length: int,
+    num_judged: int,
+) -> Work:
+    """Count the work; runs a Spark job over the users, and fetches the models to this machine.
+
+    Args:
+        users: as `lists.with_history` gives them.
+        models: all that the job loads.
+        num_judged: recommenders whose lists for the gate the same job makes.
+    """
+    num_users, num_left_out, max_left_out = _counted(users)
+    chosen = {model.version: model for model in models}
+    folders = [model.fetch(model.version) for model in chosen.values()]
+    is_counted = any(model.name == transitions.NAME for model in chosen.values())
+    known = len(items.item_ids)
+    return Work(
+        num_users,
+        max([known, *(model.num_items for model in chosen.values())]),
+        max((_dim(folder) for folder in folders), default=0),
+        history_length,
+        num_left_out,
+        max_left_out,
+        settings.num_items,
+        settings.pool_items(items.limits is not None),
+        num_similar,
+        settings.batch_users,
+        place_bytes=PLACE_BYTES + (REASON_BYTES if settings.explain or is_counted else 0),
+        num_counts=len(items.popularity.item_idx),
+        id_bytes=items.item_ids.nbytes // max(1, known),
+        weights_bytes=max((_size(folder, artifacts.WEIGHTS) for folder in folders), default=0),
+        matrix_bytes=max(
+            (_size(folder, transitions.NEIGHBOURS, transitions.WEIGHTS) for folder in folders), default=0
+        ),
+        num_models=len(folders),
+        num_judged=num_judged,
+        is_explained=settings.explain and not is_counted,
+    )
+
+
+def _counted(users: DataFrame) -> tuple[int, int, int]:
+    """Users, and the items left out: of all of them and of the heaviest."""
+    each = sum((F.coalesce(F.size(name), F.lit(0)) for name in LEFT_OUT), F.lit(0))
+    [row] = users.select(each.alias("num")).agg(F.count("*"), F.sum("num"), F.max("num")).collect()
+    return int(row[0]), int(row[1] or 0), int(row[2] or 0)
+
+
+def _dim(folder: Path) -> int:
+    is_there = (folder / artifacts.ITEM_VECTORS).is_file()
+    return int(artifacts.load_item_vectors(folder).shape[1]) if is_there else 0
+
+
+def _size(folder: Path, *names: str) -> int:
+    """Bytes of the files that are there: which ones must be, the worker that loads them says."""
+    return sum(path.stat().st_size for name in names if (path := folder / name).is_file())

@@ -1,0 +1,215 @@
+"""Plans worked out by hand, and the memory of a worker against what a real one took."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from one_scoring_worker import write_inputs
+
+from recsys_spark.errors import SettingsError
+from recsys_spark.ranking import top_n
+from recsys_spark.scoring import plan
+from recsys_spark.scoring.plan import Work, planned
+from recsys_spark.scoring.python_memory import Room
+
+GIB, MIB = 1 << 30, 1 << 20
+ROOM = Room(num_workers=2, num_cores=2, num_bytes=16 * GIB, each=None, is_shared_once=True, source="here")
+WORK = Work(
+    num_users=1_000_000, vocabulary=100_000, dim=65, history_length=50, num_left_out=90_000_000, max_left_out=5_000,
+    num_items=20, pool_items=20, num_similar=20, batch_users=256, place_bytes=20, num_counts=100_000,
+)  # fmt: skip
+FILE = 128 * MIB
+
+
+def test_files_come_near_their_size_when_there_is_much_to_write():
+    work = WORK._replace(num_users=10_000_000, num_items=100, pool_items=100)  # 20 GB
+    assert planned(work, ROOM, FILE).num_partitions == 150  # of 133 MB
+    assert planned(work, ROOM, 2 * FILE).num_partitions == 75
+
+
+def test_every_core_has_three_tasks_when_there_are_enough_users():
+    assert planned(WORK, ROOM._replace(num_cores=40), FILE).num_partitions == 120
+
+
+@pytest.mark.parametrize(
+    ("users", "vocabulary", "partitions"),
+    [
+        (0, 100_000, 1),
+        (2000, 100_000, 1),  # x (100,000 items + 100,000) = 400 million scores
+        (2001, 100_000, 2),
+        (99_999, 100_000, 50),
+        (6040, 3_700, 2),
+        (256, 10_000_000, 1),  # a batch of users is not divided
+        (1000, 10_000_000, 4),
+        (99_999, 10_000_000, 120),
+    ],
+)
+def test_few_users_make_no_partition_that_has_little_to_do(users, vocabulary, partitions):
+    work = WORK._replace(num_users=users, vocabulary=vocabulary, num_left_out=90 * users)
+    room = ROOM._replace(num_cores=40, num_bytes=64 * GIB)
+    assert planned(work, room, FILE).num_partitions == partitions
+
+
+def test_an_arrow_batch_holds_whole_batches_of_users_within_its_bytes():
+    # 16 MiB / (4 x (5 x 50 + 90) + 80) = 11,650 users, and 45 x 256 = 11,520
+    assert planned(WORK, ROOM, FILE).arrow_rows == 11_520
+
+
+def test_an_arrow_batch_of_long_lists_is_shorter_and_never_empty():
+    assert planned(WORK._replace(num_left_out=50_000 * 1_000_000), ROOM, FILE).arrow_rows == 83
+    work = WORK._replace(num_users=3, num_left_out=3 * 9_000_000, max_left_out=9_000_000)
+    assert planned(work, ROOM, FILE).arrow_rows == 1
+
+
+def test_the_users_of_a_block_are_those_of_the_ranking_and_no_more_than_a_batch():
+    made = {n: planned(WORK._replace(pool_items=n), ROOM, FILE) for n in (20, 1000)}
+    assert (made[20].block_items, made[20].block_users) == (32_768, 256)
+    assert (made[1000].block_items, made[1000].block_users) == top_n.blocks(100_000, 1000)
+    assert planned(WORK._replace(vocabulary=500, batch_users=64), ROOM, FILE)[3:5] == (500, 64)
+
+
+def test_the_heaviest_user_is_counted():
+    light, heavy = (planned(WORK._replace(max_left_out=n), ROOM, FILE) for n in (5_000, 5_000_000))
+    assert heavy.worker_bytes - light.worker_bytes > 5_000_000 * 40
+
+
+def test_no_more_pairs_are_counted_than_there_are():
+    alone = WORK._replace(num_users=1, num_left_out=10**8, max_left_out=10**8)
+    twice = alone._replace(num_users=2, num_left_out=2 * 10**8)
+    few = alone._replace(num_left_out=0, max_left_out=0)
+    made = [plan.worker_bytes(work, 1, 32_768, 256) for work in (few, alone, twice)]
+    assert made[1] - made[0] < 0.7 * (made[2] - made[0])
+
+
+def test_the_vectors_are_shared_by_the_workers_of_a_machine_once_for_each_model():
+    assert planned(WORK, ROOM, FILE).shared_bytes == 100_000 * 65 * 4
+    assert planned(WORK._replace(num_models=2), ROOM, FILE).shared_bytes == 2 * 100_000 * 65 * 4
+
+
+def test_the_weights_between_items_are_shared_too():
+    work = WORK._replace(dim=0, matrix_bytes=80 * MIB, num_models=2)
+    assert planned(work, ROOM, FILE).shared_bytes == 160 * MIB
+    assert (
+        planned(work, ROOM, FILE).worker_bytes
+        == planned(work._replace(matrix_bytes=0), ROOM, FILE).worker_bytes
+    )
+
+
+def test_no_more_workers_are_counted_than_there_are_tasks_of_tonight_and_of_the_judged():
+    few, room = WORK._replace(num_users=100, num_left_out=0, max_left_out=0), ROOM._replace(num_workers=16)
+    assert planned(few, room, FILE).num_workers == 1
+    assert planned(few._replace(num_judged=2), room, FILE).num_workers == 3
+    assert planned(WORK, room._replace(num_cores=16), FILE).num_workers == 16
+
+
+def test_similar_items_hold_the_directions_of_all_vectors_in_each_worker():
+    without = planned(WORK._replace(dim=0), ROOM, FILE).worker_bytes
+    assert planned(WORK, ROOM, FILE).worker_bytes - without > 100_000 * 65 * 4
+
+
+def test_a_network_costs_tensorflow_and_its_weights_for_each_model():
+    plain = planned(WORK, ROOM, FILE).worker_bytes
+    one, two = (
+        planned(WORK._replace(weights_bytes=GIB, num_models=n), ROOM, FILE).worker_bytes for n in (1, 2)
+    )
+    assert one - plain > 2 * GIB + 500 * MIB  # the variables, and the file while they are assigned
+    assert two - one > GIB
+
+
+def test_popularity_counts_and_item_ids_lie_in_every_worker():
+    none, counts, ids = (
+        planned(WORK._replace(num_counts=n, id_bytes=length), ROOM, FILE).worker_bytes
+        for n, length in ((0, 16), (10**7, 16), (0, 116))
+    )
+    assert (counts - none, ids - none) == (12 * 10**7, 100 * 100_000)
+
+
+def test_encoding_long_histories_costs_their_square():
+    made = [
+        planned(WORK._replace(weights_bytes=GIB, history_length=n), ROOM, FILE).worker_bytes
+        for n in (50, 400)
+    ]
+    assert made[1] - made[0] > 256 * 4 * 4 * (400**2 - 50**2)
+
+
+def test_explanations_by_encoding_again_hold_the_vectors_of_all_listed_items():
+    work = WORK._replace(num_items=1000, pool_items=1000)
+    more = planned(work._replace(is_explained=True), ROOM, FILE).worker_bytes
+    assert more - planned(work, ROOM, FILE).worker_bytes == 256 * 1000 * 65 * 20
+
+
+def test_the_plan_is_logged_in_one_line(caplog):
+    with caplog.at_level("INFO", "recsys_spark"):
+        planned(WORK, ROOM, FILE)
+    [line] = caplog.messages
+    assert line.startswith(
+        "plan users=1000000 items=100000 partitions=6 arrow_rows=11520 block_items=32768 block_users=256 workers=2 "
+        "worker_mib="
+    )
+    assert line.endswith("shared_mib=24 room_mib=16384")
+
+
+def needs(room, work=WORK):
+    made = planned(work, ROOM, FILE)
+    return room.num_workers * made.worker_bytes + made.shared_bytes
+
+
+def test_what_just_fits_is_taken_and_a_byte_less_is_refused_by_the_numbers(caplog):
+    room = ROOM._replace(num_workers=3)
+    needed = needs(room)
+    planned(WORK, room._replace(num_bytes=needed), FILE)
+    caplog.clear()
+    with caplog.at_level("INFO", "recsys_spark"), pytest.raises(SettingsError) as raised:
+        planned(WORK, room._replace(num_bytes=needed - 1), FILE)
+    assert str(raised.value) == (
+        "recommend: 3 workers of 0.42 GiB each and 0.02 GiB of shared model files need 1.27 GiB, the executor has "
+        "1.27 GiB for Python (here): lower the cores of an executor (spark.executor.cores; spark.master local[n]) "
+        "or recommend.batch_users, or raise the memory"
+    )
+    assert len(caplog.messages) == 1  # the plan that does not fit is told all the same
+
+
+def test_where_shared_files_count_for_each_worker_the_plan_does_so_too():
+    room = ROOM._replace(num_bytes=needs(ROOM))
+    planned(WORK, room, FILE)
+    with pytest.raises(SettingsError, match=r"2 workers of .* and 0\.05 GiB of shared"):
+        planned(WORK, room._replace(is_shared_once=False), FILE)
+
+
+def test_a_limit_on_addresses_that_no_worker_can_keep_is_refused():
+    with pytest.raises(SettingsError, match=r"reserves 1\.94 GiB of addresses, .* allows each 1\.00 GiB"):
+        planned(WORK, ROOM._replace(each=GIB), FILE)
+    planned(WORK, ROOM._replace(each=2 * GIB), FILE)
+    with pytest.raises(SettingsError, match=r"reserves 3\.\d\d GiB of addresses"):  # TensorFlow's are more
+        planned(WORK._replace(weights_bytes=MIB), ROOM._replace(each=3 * GIB), FILE)
+
+
+@pytest.mark.parametrize("heaviest", [90, 400_000])
+def test_a_worker_takes_no_more_than_the_plan_says_and_not_much_less(tmp_path, heaviest):
+    vocabulary, seen = 500_000, [90] * 512
+    seen[300] = heaviest
+    write_inputs(tmp_path, vocabulary, 65, 50, seen)
+    given = {
+        "folder": str(tmp_path),
+        "num_items": 100,
+        "pool_items": 100,
+        "batch_users": 256,
+        "num_trained": vocabulary,
+    }
+    script = Path(__file__).with_name("one_scoring_worker.py")
+    done = subprocess.run(
+        [sys.executable, str(script), json.dumps(given)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    work = Work(512, vocabulary, 65, 50, sum(seen), heaviest, 100, 100, 20, 256, num_counts=vocabulary)
+    vectors = 4 * 65 * vocabulary  # the directions, which only similar items need
+    said = plan.worker_bytes(work, 512, *plan.blocks(work)) - vectors
+    # 1.0 when the loops are compiled on the way, 1.3 when an earlier process has compiled them.
+    assert 1.0 <= said / int(done.stdout) < 1.4
