@@ -39,3 +39,4 @@ class ListSettings(NamedTuple):
     explain: bool = False
     num_new_items: int = 0
     rerank: Rerank = Rerank()
+    item_based_max_events: int = 0
