@@ -67,8 +67,8 @@ def write_features(spark, lake, day):
                 cut=cut,
             )
             if u > 2:
-                add(tables.HISTORIES, user_idx=u, items=[0, 0, u if u > 3 else 0, u + 1], types=[0, 0, 1, 1], values=[0.0] * 4,
-                    gaps=[0] * 4, weights=[0.0, 0.0, 1.0, 1.0], num_events=2, cut=cut)  # fmt: skip
+                add(tables.HISTORIES, user_idx=u, items=[0, 0, u if u > 3 else 0, u + 1], types=[0, 0, 1, 1],
+                    values=[0.0] * 4, gaps=[0] * 4, weights=[0.0, 0.0, 1.0, 1.0], num_events=2, cut=cut)  # fmt: skip
                 add(tables.SEEN_ITEMS, user_idx=u, items=[u, u + 1], cut=cut)
     for u in USERS:
         add(tables.TRUTH, user_idx=u, items=[2 if u > 4 else 12], cut="test")
