@@ -106,6 +106,7 @@ def _settings(config: Config) -> ListSettings:
         chosen.explain,
         config.rules.num_new_items,
         Rerank(**config.rerank.model_dump()),
+        chosen.item_based_max_events,
     )
 
 

@@ -145,6 +145,7 @@ class RecommendSettings(Section):
     num_items: Annotated[int, Field(ge=1, le=1000)]
     active_days: Count | Literal["all"]
     repeats: Literal["forbidden", "allowed"]
+    item_based_max_events: Annotated[int, Field(ge=0)]
     explain: bool
     control_share: Share
     max_model_age_days: Annotated[int, Field(ge=0)]

@@ -74,6 +74,7 @@ def test_every_active_user_has_exactly_n_distinct_items(lake: Path, source: Path
 def test_odd_ids_arrive_unchanged_and_one_event_is_enough_for_the_model(lake: Path) -> None:
     lists = recommended(lake, SECOND)
     assert lists[nights.ONE_EVENT]["recommender"] == "self_attention"
+    assert {item["source"] for item in lists[nights.ONE_EVENT]["items"]} == {"item_based"}
     assert lists[nights.NO_EVENT]["recommender"] == "popularity"
     assert lists[nights.NO_EVENT]["segment"] == "DE"
 

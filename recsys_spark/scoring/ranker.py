@@ -15,7 +15,9 @@ from recsys_spark.ranking.top_n import Lists, empty_lists
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue, Pairs
 from recsys_spark.scoring.choice import Reorder, chosen
-from recsys_spark.scoring.forms import HISTORY, Explain, Histories, Rank, explaining, ranking
+from recsys_spark.scoring.forms import HISTORY, Explain, Histories, Rank, Vectors, explaining, ranking
+from recsys_spark.scoring.item_based import NAME as ITEM_BASED
+from recsys_spark.scoring.item_based import item_based
 from recsys_spark.scoring.known_models import LoadedModel
 from recsys_spark.scoring.reasons import Reasons, nothing
 from recsys_spark.scoring.rules import ListSettings
@@ -35,6 +37,7 @@ class Ranker:
     Attributes:
         model, rank: None when popularity alone fills the lists.
         explain: None when no reasons are given.
+        item_based: ranks and gives reasons for users with few events; None: `rank` does for all.
     """
 
     items: Catalogue
@@ -42,6 +45,7 @@ class Ranker:
     rank: Rank | None
     explain: Explain | None
     settings: ListSettings
+    item_based: tuple[Rank, Explain] | None = None
 
     def lists(self, users: pa.RecordBatch) -> pa.RecordBatch:
         """Rank at most `batch_users` users; see `scoring.lists` for the columns in and out.
@@ -53,14 +57,19 @@ class Ranker:
         new, _ = self._drawn(users, group, left_out)
         left_out = _together(left_out, _pairs(new))
         wanted = self.settings.num_items - new.num_items
-        by_model, reasons, is_capped = self._by_model(users, group, left_out, wanted, new)
+        by_model, reasons, is_capped, is_item_based = self._by_model(users, group, left_out, wanted, new)
         num_by_model = by_model.num_items.copy()
         left_out = _together(left_out, _pairs(by_model))
         placed = np.concatenate([new.item_idx, by_model.item_idx], axis=1)
         popular, is_rest_capped = self._popular(users, group, left_out, wanted - num_by_model, placed)
         _put_behind(by_model, popular)
         _put_behind(by_model, new)
-        num_by = {self._name: num_by_model, POPULARITY: popular.num_items, NEW_ITEMS: new.num_items}
+        num_by = {
+            self._name: np.where(is_item_based, 0, num_by_model),
+            ITEM_BASED: np.where(is_item_based, num_by_model, 0),
+            POPULARITY: popular.num_items,
+            NEW_ITEMS: new.num_items,
+        }
         return self._rows(users, by_model, reasons, num_by, is_capped | is_rest_capped)
 
     @property
@@ -79,44 +88,56 @@ class Ranker:
 
     def _by_model(
         self, users: pa.RecordBatch, group: Array, left_out: Pairs, wanted: Array, placed: Lists
-    ) -> tuple[Lists, Reasons, Array]:
-        num_items = self.settings.num_items
-        lists = empty_lists(len(users), num_items)
+    ) -> tuple[Lists, Reasons, Array, Array]:
+        """What the model's vectors place, why, whose caps dropped some [B], and who had too few events for more."""
+        lists = empty_lists(len(users), self.settings.num_items)
         reasons, is_capped = nothing(lists), np.zeros(len(users), np.bool_)
+        is_item_based = np.zeros(len(users), np.bool_)
         if self.model is None or self.rank is None:
-            return lists, reasons, is_capped
+            return lists, reasons, is_capped, is_item_based
         length = columns.longest(users["items"])
         if not length:
-            return lists, reasons, is_capped
+            return lists, reasons, is_capped, is_item_based
         given = [name for name in HISTORY if name in users.schema.names]
         histories = {name: columns.matrix(users[name], length) for name in given}
         vocabulary = len(self.model.is_trained)
         known = np.where(histories["items"] < vocabulary, histories["items"], UNKNOWN)
         histories["items"] = known.astype(np.int32)
-        is_control = users["is_control"].to_numpy(zero_copy_only=False)
-        rows = np.flatnonzero(self.model.is_trained[known].any(axis=1) & ~is_control)
-        if not len(rows):
-            return lists, reasons, is_capped
-        histories = {name: values[rows] for name, values in histories.items()}
+        num_known = self.model.is_trained[known].sum(axis=1)
+        num_known[users["is_control"].to_numpy(zero_copy_only=False)] = 0
+        is_few = num_known <= (self.settings.item_based_max_events if self.item_based else 0)
+        is_item_based = is_few & (num_known > 0)
+        ways = [(np.flatnonzero(~is_few), self.rank, self.explain)]
+        if self.item_based:
+            ways.append((np.flatnonzero(is_item_based), *self.item_based))
+        for rows, by, explain in ways:
+            if not len(rows):
+                continue
+            own = {name: values[rows] for name, values in histories.items()}
+            own_left_out = _of_rows(left_out, rows, len(users))
+            best, is_capped[rows] = self._within_rules(
+                by, own, group[rows], own_left_out, wanted[rows], placed.item_idx[rows]
+            )
+            lists.item_idx[rows], lists.scores[rows], lists.num_items[rows] = (
+                best.item_idx,
+                best.scores,
+                best.num_items,
+            )
+            if explain:
+                reasons.item_idx[rows], reasons.scores[rows] = explain(own, group[rows], best)
+        return lists, reasons, is_capped, is_item_based
 
-        by_model = self.rank
-
+    def _within_rules(
+        self, by: Rank, histories: Histories, group: Array, left_out: Pairs, wanted: Array, placed: Array
+    ) -> tuple[Lists, Array]:
         def rank(some: Array, num_items: int) -> Lists:
             own = {name: values[some] for name, values in histories.items()}
-            return by_model(own, group[rows[some]], num_items, _of_rows(left_out, rows[some], len(users)))
+            return by(own, group[some], num_items, _of_rows(left_out, some, len(wanted)))
 
-        best, is_capped[rows] = chosen(
-            rank, wanted[rows], num_items, self._pool_items, self.items.limits, placed.item_idx[rows],
+        return chosen(
+            rank, wanted, self.settings.num_items, self._pool_items, self.items.limits, placed,
             self._reorder(histories),
         )  # fmt: skip
-        lists.item_idx[rows], lists.scores[rows], lists.num_items[rows] = (
-            best.item_idx,
-            best.scores,
-            best.num_items,
-        )
-        if self.explain:
-            reasons.item_idx[rows], reasons.scores[rows] = self.explain(histories, group[rows], best)
-        return lists, reasons, is_capped
 
     @property
     def _pool_items(self) -> int:
@@ -154,15 +175,16 @@ class Ranker:
     ) -> pa.RecordBatch:
         num_items = lists.num_items
         filled = np.arange(self.settings.num_items)[None, :] < num_items[:, None]
-        is_by_model = num_by[self._name] > 0
+        is_by_model = num_by[self._name] + num_by[ITEM_BASED] > 0
+        is_told = np.full(len(users), self.explain is not None) | (num_by[ITEM_BASED] > 0)
         out = {
             "user_idx": users["user_idx"],
             "user_id": users["user_id"],
             "items": columns.lists(num_items, pa.array(lists.item_idx[filled].astype(np.int32))),
             "scores": columns.lists(num_items, pa.array(lists.scores[filled])),
             "filled_by": _runs(num_by),
-            "because": self._told(reasons.item_idx.astype(np.int32), filled),
-            "because_scores": self._told(reasons.scores, filled),
+            "because": _told(reasons.item_idx.astype(np.int32), filled, is_told),
+            "because_scores": _told(reasons.scores, filled, is_told),
             "recommender": _either(is_by_model, self._name, POPULARITY),
             "model_version": _either(is_by_model, self.model.version if self.model else None, None),
             "segment": users["segment"],
@@ -170,12 +192,6 @@ class Ranker:
             "reason": self._why_short(users, num_items, is_capped),
         }
         return pa.RecordBatch.from_arrays(list(out.values()), names=list(out))
-
-    def _told(self, values: Array, filled: Array) -> pa.ListArray:
-        """One list a row; nulls where no reasons are given."""
-        if self.explain is None:
-            return pa.nulls(len(filled), pa.list_(pa.from_numpy_dtype(values.dtype)))
-        return columns.lists(filled.sum(axis=1), pa.array(values[filled]))
 
     def _why_short(self, users: pa.RecordBatch, num_items: Array, is_capped: Array) -> pa.Array:
         """Null for a full list; else that candidates are too few, and which rules left some out."""
@@ -192,10 +208,15 @@ def ranker(items: Catalogue, model: LoadedModel | None, settings: ListSettings) 
     """Pack the candidates: trained items on offer for the model, used ones on offer for popularity."""
     if model is None:
         return Ranker(items, None, None, None, settings)
-    batch_users, own = settings.batch_users, (model.form, kinds(model, items), items.offer.factors)
-    return Ranker(
-        items, model, ranking(*own, batch_users), explaining(*own, batch_users, settings.explain), settings
-    )
+    form, offered = model.form, (kinds(model, items), items.offer.factors)
+    few = None
+    if settings.item_based_max_events and isinstance(
+        form, Vectors
+    ):  # transitions are item-based by themselves
+        few = item_based(form, *offered, model.is_trained)
+    rank = ranking(form, *offered, settings.batch_users)
+    explain = explaining(form, *offered, settings.batch_users, settings.explain)
+    return Ranker(items, model, rank, explain, settings, few)
 
 
 def kinds(model: LoadedModel, items: Catalogue) -> NDArray[np.int32]:
@@ -255,6 +276,12 @@ def _runs(num_by: dict[str, Array]) -> pa.ListArray:
     }
     structs = pa.StructArray.from_arrays(list(runs.values()), names=list(runs))
     return columns.lists((counts > 0).sum(axis=1), structs)
+
+
+def _told(values: Array, filled: Array, is_told: Array) -> pa.ListArray:
+    """One list a row; null where no reasons are given."""
+    told = filled & is_told[:, None]
+    return pc.if_else(pa.array(is_told), columns.lists(told.sum(axis=1), pa.array(values[told])), None)
 
 
 def _either(condition: Array, yes: str | None, no: str | None) -> pa.Array:

@@ -39,6 +39,7 @@ class ListSettings(NamedTuple):
     explain: bool = False
     num_new_items: int = 0
     rerank: Rerank = Rerank()
+    item_based_max_events: int = 0
 
     def pool_items(self, has_limits: bool) -> int:
         """Items of a model's ranking that are looked at first; where caps leave too few of them, more are.

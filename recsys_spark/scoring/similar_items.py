@@ -19,13 +19,13 @@ from recsys_spark.ranking.top_n import Lists, candidates, top_n
 from recsys_spark.scoring import columns, known_models
 from recsys_spark.scoring.catalogue import Catalogue
 from recsys_spark.scoring.forms import Vectors, ranking
+from recsys_spark.scoring.item_based import directions
 from recsys_spark.scoring.known_models import KnownModel, LoadedModel
 from recsys_spark.scoring.ranker import kinds
 
 Array = NDArray[Any]
 Alike = Callable[[Array, int], Lists]
 
-_NORMALISED_AT_ONCE = 65_536  # vectors in float64
 _RANKED = StructType([f for f in tables.ITEM_LISTS.schema if f.name != "run_date"])
 
 
@@ -60,7 +60,7 @@ def most_alike(model: LoadedModel, items: Catalogue) -> Alike:
     """What finds the trained items on offer to anybody that are most like each of some trained ones."""
     is_allowed = kinds(model, items) > 0
     if isinstance(model.form, Vectors):
-        return _by_cosine(model.form.item_vectors[:, :-1], is_allowed)
+        return _by_cosine(directions(model.form.item_vectors), is_allowed)
     follow = ranking(model.form, is_allowed, item_item.ALLOWED, 0)
 
     def after(item_idx: Array, num_similar: int) -> Lists:
@@ -71,17 +71,11 @@ def most_alike(model: LoadedModel, items: Catalogue) -> Alike:
     return after
 
 
-def _by_cosine(item_vectors: Array, is_allowed: Array) -> Alike:
-    directions = np.empty(item_vectors.shape, np.float32)
-    for start in range(0, len(item_vectors), _NORMALISED_AT_ONCE):
-        part = slice(start, start + _NORMALISED_AT_ONCE)
-        wide = item_vectors[part].astype(np.float64)
-        norms = np.linalg.norm(wide, axis=1, keepdims=True)
-        directions[part] = wide / np.where(norms > 0, norms, 1)
-    others = candidates(directions, is_allowed)
+def _by_cosine(vectors: Array, is_allowed: Array) -> Alike:
+    others = candidates(vectors, is_allowed)
 
     def nearest(item_idx: Array, num_similar: int) -> Lists:
-        return top_n(directions[item_idx], others, num_similar, (np.arange(len(item_idx)), item_idx))
+        return top_n(vectors[item_idx], others, num_similar, (np.arange(len(item_idx)), item_idx))
 
     return nearest
 

@@ -29,6 +29,7 @@ def config(tmp_path_factory):
         "recommend.num_items=3",
         "recommend.num_similar=2",
         "recommend.control_share=0.3",
+        "recommend.item_based_max_events=1",
         "evaluate.ks=[2, 3]",
         "publish.k=2",
         "split.min_users=5",
@@ -66,8 +67,8 @@ def write_features(spark, lake, day):
                 cut=cut,
             )
             if u > 2:
-                add(tables.HISTORIES, user_idx=u, items=[0, 0, u, u + 1], types=[0, 0, 1, 1], values=[0.0] * 4,
-                    gaps=[0] * 4, weights=[0.0, 0.0, 1.0, 1.0], num_events=2, cut=cut)  # fmt: skip
+                add(tables.HISTORIES, user_idx=u, items=[0, 0, u if u > 3 else 0, u + 1], types=[0, 0, 1, 1],
+                    values=[0.0] * 4, gaps=[0] * 4, weights=[0.0, 0.0, 1.0, 1.0], num_events=2, cut=cut)  # fmt: skip
                 add(tables.SEEN_ITEMS, user_idx=u, items=[u, u + 1], cut=cut)
     for u in USERS:
         add(tables.TRUTH, user_idx=u, items=[2 if u > 4 else 12], cut="test")
@@ -121,6 +122,18 @@ def test_every_active_user_gets_a_list_from_the_model_or_a_stated_fallback(lake)
     assert rows["u2"]["recommender"] == "popularity"
     groups = {row["is_control"]: row["recommender"] for u, row in rows.items() if u != "u2"}
     assert groups == {True: "popularity", False: "self_attention"}
+
+
+def test_the_published_lists_and_the_twins_are_item_based_for_the_same_users(lake):
+    sources = {
+        (cut, row["user_idx"]): {run["source"] for run in row["filled_by"]}
+        for cut in ("test", "night")
+        for row in lists(lake, cut)
+        if row["recommender"] == "self_attention"
+    }
+    assert sources["test", 3] == {"item_based"}
+    assert all(found == {"item_based"} for (_, u), found in sources.items() if u == 3)
+    assert all(found == {"self_attention"} for (_, u), found in sources.items() if u > 3)
 
 
 def test_the_judged_lists_are_one_a_recommender_and_user_without_control_group(lake):

@@ -1,0 +1,80 @@
+"""Lists for users with an event or two: the items most similar to those, by the cosine of `similar_items`. NumPy only.
+
+Source: Sarwar et al. 2001, "Item-Based Collaborative Filtering Recommendation Algorithms", the weighted sum over the
+items a user has. Differs: vectors are a model's, and each event weighs 1.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_spark.ranking.top_n import Candidates, Lists, candidates, top_n
+from recsys_spark.scoring.forms import Explain, Histories, Pairs, Rank, Vectors
+from recsys_spark.scoring.reasons import Reasons, nothing
+
+NAME = "item_based"
+
+Array = NDArray[Any]
+
+_NORMALISED_AT_ONCE = 65_536  # vectors in float64
+
+
+def directions(item_vectors: Array) -> NDArray[np.float32]:
+    """Vectors [V, D + 1] as float32 [V, D] of length 1, without the bias; one without a length stays 0."""
+    out = np.empty((len(item_vectors), item_vectors.shape[1] - 1), np.float32)
+    for start in range(0, len(out), _NORMALISED_AT_ONCE):
+        part = slice(start, start + _NORMALISED_AT_ONCE)
+        wide = item_vectors[part, :-1].astype(np.float64)
+        norms = np.linalg.norm(wide, axis=1, keepdims=True)
+        out[part] = wide / np.where(norms > 0, norms, 1)
+    return out
+
+
+def item_based(
+    form: Vectors, kind: Array, factors: Array, is_trained: NDArray[np.bool_]
+) -> tuple[Rank, Explain]:
+    """What ranks items by the sum of their cosines with the user's own, and what gives the reasons of such lists.
+
+    Without the event of a reason the score is lower by exactly that reason's. A network's user state is normalised to
+    a length of about sqrt(D), so a logit is about sqrt(D) cosines: the logarithm of a boost is divided by that.
+
+    Args:
+        kind, factors: [V], [G, K], of an `Offer`.
+        is_trained: [V]; events of other items say nothing.
+    """
+    with np.errstate(divide="ignore"):
+        offsets = np.log(factors) / np.sqrt(max(form.item_vectors.shape[1] - 1, 1))
+
+    @functools.cache  # a copy of all vectors: only for a process that meets such a user
+    def items() -> Candidates:
+        return candidates(directions(form.item_vectors), kind, offsets)
+
+    def own(histories: Histories) -> tuple[Array, NDArray[np.float64]]:
+        """The items [B, E] of the events that say something, newest last, 0 pads; their directions [B, E, D]."""
+        events = histories["items"]
+        is_known = is_trained[events]
+        order = np.argsort(is_known, axis=1, kind="stable")[:, -max(int(is_known.sum(axis=1).max()), 1) :]
+        kept = np.take_along_axis(np.where(is_known, events, 0), order, axis=1)
+        return kept, items().vectors[kept].astype(np.float64) * (kept > 0)[:, :, None]
+
+    def rank(histories: Histories, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
+        return top_n(own(histories)[1].sum(axis=1), items(), num_items, left_out, group)
+
+    def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
+        events, vectors = own(histories)
+        listed = items().vectors[lists.item_idx].astype(np.float64)  # [B, N, D]
+        best = nothing(lists)
+        for place in range(events.shape[1] - 1, -1, -1):  # the newer event wins a tie
+            parts = np.einsum("bd,bnd->bn", vectors[:, place], listed)
+            is_better = (parts > best.scores) & (lists.item_idx > 0)
+            best = Reasons(
+                np.where(is_better, events[:, place, None], best.item_idx),
+                np.where(is_better, parts, best.scores),
+            )
+        return best
+
+    return rank, explain
