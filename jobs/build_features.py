@@ -14,6 +14,7 @@ Writes  feature_columns, item_features, segment_popularity, user_features
 from __future__ import annotations
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
@@ -25,9 +26,20 @@ from recsys_spark.lake import Lake
 from recsys_spark.sources.mapping import active_days, load_mapping
 from recsys_spark.transforms import arrivals, blocked, events, examples, features, histories, index
 
+_EVENTS_A_TASK = 100_000
+_ADAPTIVE, _TASKS = "spark.sql.adaptive.enabled", "spark.sql.shuffle.partitions"
+_ALL_KEYS = "spark.sql.requireAllClusterKeysForCoPartition"
+
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     """Build every table of features and examples for the run date."""
+    # Rows parted by user stay where they are also when they are joined by cut and user, as long as the other
+    # side would not be parted into more.
+    with cli.spark_settings(spark, {_TASKS: _num_tasks(spark, lake), _ALL_KEYS: "false"}):
+        _build(spark, lake, config, run_date)
+
+
+def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     settings, split = config.features, _split(config, run_date)
     cuts = tables.CUTS if _is_training(config) else ("test", "night")
     ends = splits.cut_ends(*split)
@@ -52,51 +64,71 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     types = config.rules.blocking_events
     asked = keep(blocked.blocking(current, users, items, run_date, types))
     learnt = blocked.without_blocking(current, types)
-    numbered = events.numbered(learnt, users, items, run_date, settings.event_types, settings.tie_seed)
-    marked = keep(splits.mark_splits(numbered, *split))
-    whole = splits.by_cut(marked, cuts)
-    recent = events.only_recent(whole, ends, settings.history_days)
-    named = marked.select("user_idx", "item_idx").unionByName(asked.select("user_idx", "item_idx"))
-    built = features.feature_tables(
-        whole,
-        recent,
-        users=_known(users, "user", run_date, named, listed),
-        items=_known(items, "item", run_date, named, catalogue),
-        listed=listed,
-        catalogue=catalogue,
-        ends={cut: ends[cut] for cut in cuts},
-        half_life_days=settings.half_life_days,
-        num_categories=settings.num_categories,
-        title_buckets=settings.title_buckets,
-        active_days=_active_days(config),
-        keep=keep,
+    num_tasks = int(str(spark.conf.get(_TASKS)))
+    numbered = events.numbered(
+        learnt, users, items, run_date, settings.event_types, settings.tie_seed, num_tasks
     )
-    write(tables.FEATURE_COLUMNS, built.feature_columns)
-    write(tables.ITEM_FEATURES, built.item_features)
-    write(tables.SEGMENT_POPULARITY, built.segment_popularity)
-    write(tables.USER_FEATURES, built.user_features)
-    write(tables.BLOCKED_ITEMS, blocked.blocked_items(asked, {cut: ends[cut] for cut in cuts}))
-    write(tables.TRUTH, splits.truth(marked, config.recommend.repeats == "allowed"))
+    seen_by = {cut: splits.SEEN_BY[cut] for cut in cuts}
+    whole = _kept_by_user(spark, events.with_places(splits.mark_splits(numbered, *split), seen_by))
+    recent = events.only_recent(whole, {cut: ends[cut] for cut in cuts}, settings.history_days)
+    named = whole.select("user_idx", "item_idx").unionByName(asked.select("user_idx", "item_idx"))
+    known_users = _known(users, "user", run_date, named, listed)
+    known_items = _known(items, "item", run_date, named, catalogue)
 
-    make = partial(histories.histories, length=settings.history_length)
-    basis, before = _basis(config), _night_before(lake, config, run_date)
-    if before is None:
-        seen, last = histories.seen_items(whole), make(recent)
-    else:
-        touched = index.idx_of(histories.touched_users(arrived, files, before), users, "user")
-        was_seen, was_last = (lake.read(spark, t, before) for t in (tables.SEEN_ITEMS, tables.HISTORIES))
-        seen = histories.continued(histories.seen_items, whole, was_seen, touched)
-        last = histories.continued(make, recent, was_last, touched, _oldest_at(ends, settings.history_days))
-    write(tables.SEEN_ITEMS, seen, basis)
-    write(tables.HISTORIES, last, basis)
-
-    if _is_training(config):
-        to_learn = splits.only_cuts(recent, ("valid", "night"))
-        weights = examples.item_weights(built.popular, settings.imbalance_power)
-        write_examples(tables.EVENT_EXAMPLES, examples.event_examples(to_learn, weights))
-        write_examples(
-            tables.USER_EXAMPLES, examples.user_examples(to_learn, weights, settings.user_example_items)
+    def build_features() -> DataFrame:
+        spark.sparkContext.setLocalProperty("spark.scheduler.pool", "features")
+        built = features.feature_tables(
+            whole,
+            recent,
+            users=known_users,
+            items=known_items,
+            listed=listed,
+            catalogue=catalogue,
+            ends={cut: ends[cut] for cut in cuts},
+            half_life_days=settings.half_life_days,
+            num_categories=settings.num_categories,
+            title_buckets=settings.title_buckets,
+            active_days=_active_days(config),
+            num_partitions=num_tasks,
+            keep=keep,
         )
+        write(tables.FEATURE_COLUMNS, built.feature_columns)
+        write(tables.ITEM_FEATURES, built.item_features)
+        write(tables.SEGMENT_POPULARITY, built.segment_popularity)
+        write(tables.USER_FEATURES, built.user_features)
+        return built.popular
+
+    def build_histories() -> None:
+        write(tables.BLOCKED_ITEMS, blocked.blocked_items(asked, {cut: ends[cut] for cut in cuts}))
+        write(tables.TRUTH, splits.truth(whole, config.recommend.repeats == "allowed"))
+        by_cut, recent_by_cut = events.by_cut(whole, cuts), events.by_cut(recent, cuts)
+        make = partial(histories.histories, length=settings.history_length)
+        basis, before = _basis(config), _night_before(lake, config, run_date)
+        if before is None:
+            seen, last = histories.seen_items(by_cut), make(recent_by_cut)
+        else:
+            touched = index.idx_of(histories.touched_users(arrived, files, before), users, "user")
+            was_seen, was_last = (lake.read(spark, t, before) for t in (tables.SEEN_ITEMS, tables.HISTORIES))
+            seen = histories.continued(histories.seen_items, by_cut, was_seen, touched)
+            oldest_at = _oldest_at(ends, settings.history_days)
+            last = histories.continued(make, recent_by_cut, was_last, touched, oldest_at)
+        write(tables.SEEN_ITEMS, seen, basis)
+        write(tables.HISTORIES, last, basis)
+
+    # Side by side: the features are many small steps, which leave cores idle.
+    with ThreadPoolExecutor(1) as pool:
+        popular = pool.submit(build_features)
+        build_histories()
+        if _is_training(config):
+            to_learn = events.by_cut(recent, ("valid", "night"))
+            power = settings.imbalance_power
+            weights = examples.item_weights(popular.result(), power) if power else None
+            write_examples(tables.EVENT_EXAMPLES, examples.event_examples(to_learn, weights))
+            write_examples(
+                tables.USER_EXAMPLES, examples.user_examples(to_learn, weights, settings.user_example_items)
+            )
+        popular.result()
+    if _is_training(config):
         write_examples(
             tables.SEQUENCE_EXAMPLES, examples.sequence_examples(to_learn, settings.history_length)
         )
@@ -104,6 +136,18 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
 
 def _split(config: Config, run_date: dt.date) -> tuple[dt.date, str, int, int]:
     return run_date, config.split.kind, config.split.valid_days, config.split.test_days
+
+
+def _num_tasks(spark: SparkSession, lake: Lake) -> int:
+    """As many as the session's setting allows, but few files of a useful size from few events."""
+    most = int(str(spark.conf.get(_TASKS)))
+    return max(1, min(most, lake.num_rows(tables.INTERACTIONS) // _EVENTS_A_TASK))
+
+
+def _kept_by_user(spark: SparkSession, frame: DataFrame) -> DataFrame:
+    """Adaptive execution would hide from every later step that the rows are already parted and sorted by user."""
+    with cli.spark_settings(spark, {_ADAPTIVE: "false"}):
+        return frame.localCheckpoint(eager=True)
 
 
 def _is_training(config: Config) -> bool:

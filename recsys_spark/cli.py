@@ -9,7 +9,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -41,6 +42,7 @@ _REQUIRED = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",  # few files of a useful size
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.scheduler.mode": "FAIR",  # jobs of two threads share the cores, small steps do not wait for large ones
 }
 
 _JVM_OPTIONS = "spark.driver.extraJavaOptions"
@@ -142,6 +144,19 @@ def session(config: Config, name: str) -> SparkSession:
         if path.rpartition("/")[2] not in sent:
             started.sparkContext.addPyFile(path)
     return started
+
+
+@contextmanager
+def spark_settings(spark: SparkSession, settings: Mapping[str, str | int | bool]) -> Iterator[None]:
+    """Settings of the session while a block runs; each must have a value before."""
+    before = {key: str(spark.conf.get(key)) for key in settings}
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key, old in before.items():
+            spark.conf.set(key, old)
 
 
 def execute(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
@@ -11,6 +10,7 @@ from pyspark.sql import functions as F
 from recsys_spark.errors import SettingsError
 from recsys_spark.transforms.events import newest_first
 
+# Cut -> the splits it sees.
 SEEN_BY = {"valid": ("train",), "test": ("train", "valid"), "night": ("train", "valid", "test")}
 
 
@@ -46,20 +46,6 @@ def cut_ends(run_date: dt.date, kind: str, valid_days: int, test_days: int) -> d
         return dict.fromkeys(SEEN_BY, night)
     test = night - dt.timedelta(days=test_days)
     return {"valid": test - dt.timedelta(days=valid_days), "test": test, "night": night}
-
-
-def by_cut(marked: DataFrame, cuts: Sequence[str]) -> DataFrame:
-    """One row for each event and cut that may see it: `cut` instead of `split`.
-
-    valid sees train events; test sees train and validation events; night sees all.
-    """
-    seen_by = [F.when(F.col("split").isin(*SEEN_BY[cut]), F.lit(cut)) for cut in cuts]
-    return marked.withColumn("cut", F.explode(F.array_compact(F.array(*seen_by)))).drop("split")
-
-
-def only_cuts(rows: DataFrame, cuts: Sequence[str]) -> DataFrame:
-    """The rows of some cuts."""
-    return rows.where(F.col("cut").isin(*cuts))
 
 
 def truth(marked: DataFrame, repeats_allowed: bool) -> DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import logging
 import tempfile
@@ -29,6 +30,8 @@ _ROWS_A_FILE = 5_000_000
 class Lake:
     """The tables below one root, as one attempt of one job sees and changes them.
 
+    Several threads may read and write different tables at a time.
+
     Attributes:
         attempt: names this attempt in its commits and folders.
         versions_read, versions_written: Delta version by table name, for lineage.
@@ -39,7 +42,7 @@ class Lake:
         self.attempt = uuid.uuid4().hex
         self.versions_read: dict[str, int] = {}
         self.versions_written: dict[str, int] = {}
-        self._writes = 0
+        self._writes = itertools.count(1)
 
     # Reading ---------------------------------------------------------------------------------
 
@@ -268,11 +271,10 @@ class Lake:
     # Inside ------------------------------------------------------------------------------------
 
     def _metadata(self, run_date: dt.date, basis: str | None = None) -> dict[str, str]:
-        self._writes += 1
         metadata = {
-            "attempt": f"{self.attempt}-{self._writes}",
+            "attempt": f"{self.attempt}-{next(self._writes)}",
             "run_date": str(run_date),
-            "versions_read": json.dumps(self.versions_read, sort_keys=True),
+            "versions_read": json.dumps(dict(self.versions_read), sort_keys=True),
         }
         return metadata if basis is None else {**metadata, "basis": basis}
 

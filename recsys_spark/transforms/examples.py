@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms.events import exact, newest_first
+from recsys_spark.transforms.events import exact
 from recsys_spark.transforms.padding import event_lists, event_row, left_padded, right_padded
 from recsys_spark.transforms.popularity import EVERYBODY
 
@@ -25,14 +25,14 @@ def item_weights(popular: DataFrame, power: float) -> DataFrame:
     )
 
 
-def event_examples(events: DataFrame, weights: DataFrame) -> DataFrame:
+def event_examples(events: DataFrame, weights: DataFrame | None) -> DataFrame:
     """One row an event: EVENT_EXAMPLES without its run_date.
 
     Args:
         events: recent events by cut.
-        weights: what `item_weights` gives.
+        weights: what `item_weights` gives; None: every item weighs 1.
     """
-    return events.join(weights, ["cut", "item_idx"], how="inner").select(
+    return _weighted(events, weights).select(
         "user_idx",
         "item_idx",
         _value().alias("value"),
@@ -53,13 +53,11 @@ def sequence_examples(events: DataFrame, length: int) -> DataFrame:
         events: recent events by cut.
         length: L.
     """
-    newest = Window.partitionBy("cut", "user_idx").orderBy(*newest_first())
-    place = F.col("place")
+    place = F.col("place") - 1
     window = F.floor(place / length).cast("int")
     is_shared = (place % length == 0) & (place > 0)
     return (
-        events.withColumn("place", F.row_number().over(newest) - 1)
-        .withColumn(
+        events.withColumn(
             "window", F.explode(F.when(is_shared, F.array(window - 1, window)).otherwise(F.array(window)))
         )
         .groupBy("cut", "user_idx", "window")
@@ -71,30 +69,29 @@ def sequence_examples(events: DataFrame, length: int) -> DataFrame:
     )
 
 
-def user_examples(events: DataFrame, weights: DataFrame, length: int) -> DataFrame:
+def user_examples(events: DataFrame, weights: DataFrame | None, length: int) -> DataFrame:
     """One row a user, its newest `length` distinct items: USER_EXAMPLES without its run_date.
 
     Args:
         events: recent events by cut.
-        weights: what `item_weights` gives.
+        weights: what `item_weights` gives; None: every item weighs 1.
         length: positions; what does not fit is counted in num_overflow.
     """
-    last_event = F.max(F.struct("event_at", "order_hash", "type", F.col("value").alias("last_value")))
-    items = (
-        events.groupBy("cut", "user_idx", "item_idx")
-        .agg(last_event.alias("last"), F.sum(exact(F.col("weight"))).cast("double").alias("weight"))
-        .join(weights, ["cut", "item_idx"], how="inner")
+    items = events.groupBy("cut", "user_idx", "item_idx").agg(
+        F.min("place").alias("newest"),
+        F.min_by("value", "place").alias("value"),
+        F.sum(exact(F.col("weight"))).cast("double").alias("weight"),
     )
-    order = [F.desc("last.event_at"), F.desc("last.order_hash"), F.asc("item_idx")]
-    newest = Window.partitionBy("cut", "user_idx").orderBy(*order)
+    newest = Window.partitionBy("cut", "user_idx").orderBy("newest")
     listed = F.struct(
         "place",
         "item_idx",
-        F.coalesce("last.last_value", F.lit(float("nan"))).cast("float").alias("value"),
+        _value().alias("value"),
         (F.col("weight") * F.col("item_weight")).cast("float").alias("weight"),
     )
     return (
-        items.withColumn("place", F.row_number().over(newest))
+        _weighted(items, weights)
+        .withColumn("place", F.row_number().over(newest))
         .groupBy("cut", "user_idx")
         .agg(
             F.sort_array(F.collect_list(F.when(F.col("place") <= length, listed))).alias("listed"),
@@ -115,11 +112,17 @@ def user_examples(events: DataFrame, weights: DataFrame, length: int) -> DataFra
 def in_hashed_order(examples: DataFrame) -> DataFrame:
     """Rows by cut, then by a hash of the user: neighbours in a row group have nothing in common."""
     order = F.xxhash64("user_idx", F.lit("row groups"))
-    return examples.repartition("user_idx").sortWithinPartitions("cut", order, *_ties(examples))
+    return examples.sortWithinPartitions("cut", order, *_ties(examples))
 
 
 def _ties(examples: DataFrame) -> list[str]:
     return [name for name in ("user_idx", "window", "event_at", "item_idx") if name in examples.columns]
+
+
+def _weighted(rows: DataFrame, weights: DataFrame | None) -> DataFrame:
+    if weights is None:
+        return rows.withColumn("item_weight", F.lit(1.0))
+    return rows.join(weights, ["cut", "item_idx"], how="inner")
 
 
 def _value() -> Column:

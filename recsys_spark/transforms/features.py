@@ -34,12 +34,13 @@ def feature_tables(
     num_categories: int,
     title_buckets: int,
     active_days: Mapping[str, int | None],
+    num_partitions: int,
     keep: Callable[[DataFrame], DataFrame],
 ) -> FeatureTables:
     """Build all four.
 
     Args:
-        whole: events by cut, of any age: what users are described by.
+        whole: events with places, of any age: what users are described by.
         recent: those within the history window: what items are described by.
         users: the known part of the user index.
         items: the known part of the item index.
@@ -50,19 +51,20 @@ def feature_tables(
         num_categories: size of the category vocabulary.
         title_buckets: hash buckets of title terms.
         active_days: per source, see `user_features.user_activity`.
+        num_partitions: of `whole`, which is parted by user.
         keep: holds a small frame that is used more than once.
     """
     profiles = user_features.user_profiles(users, listed)
-    popular = keep(popularity.popularity(recent, profiles, ends, half_life_days))
+    popular = keep(popularity.popularity(recent, profiles, ends, half_life_days, num_partitions))
     described_items = keep(
         item_features.described_items(
-            items, catalogue, popular, popularity.num_users(recent), ends, title_buckets
+            items, catalogue, popular, popularity.num_users(recent, ends), ends, title_buckets
         )
     )
     item_stats = keep(item_features.item_statistics(described_items, num_categories, title_buckets))
     activity = user_features.user_activity(whole, ends, active_days)
-    affinity = user_features.category_affinity(whole, described_items, item_stats)
-    described_users = keep(user_features.described_users(profiles, activity, affinity))
+    affinity = user_features.category_affinity(whole, described_items, item_stats, ends)
+    described_users = keep(user_features.described_users(profiles, activity, affinity, ends))
     user_stats = keep(user_features.user_statistics(described_users))
     return FeatureTables(
         item_features.item_columns(item_stats).unionByName(

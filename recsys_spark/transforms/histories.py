@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms.events import newest_first
 from recsys_spark.transforms.padding import event_lists, event_row
 
 
@@ -21,10 +20,9 @@ def histories(events: DataFrame, length: int) -> DataFrame:
         events: recent events by cut.
         length: L.
     """
-    newest = Window.partitionBy("cut", "user_idx").orderBy(*newest_first())
-    last = events.withColumn("place", F.row_number().over(newest)).where(F.col("place") <= length)
     return (
-        last.groupBy("cut", "user_idx")
+        events.where(F.col("place") <= length)
+        .groupBy("cut", "user_idx")
         .agg(
             F.sort_array(F.collect_list(event_row(-F.col("place")))).alias("events"),
             F.min("event_at").alias("first_at"),

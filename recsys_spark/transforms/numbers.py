@@ -12,11 +12,16 @@ from recsys_spark.transforms.events import exact
 _NOISE = 1e-12  # a variance below this share of the mean square is rounding
 
 
-def mean_and_std(number: Column) -> Column:
+def moments(number: Column) -> Column:
+    """A number and its square, both exact: what `mean_and_std` and `scale` add up."""
+    return F.struct(exact(number).alias("number"), exact(number * number).alias("square"))
+
+
+def mean_and_std(moments: Column) -> Column:
     """Aggregate: struct of the mean and the population deviation; nulls left out, both null without any."""
-    num = F.count(number)
-    mean = F.sum(exact(number)).cast("double") / num
-    mean_square = F.sum(exact(number * number)).cast("double") / num
+    num = F.count(moments["number"])
+    mean = F.sum(moments["number"]).cast("double") / num
+    mean_square = F.sum(moments["square"]).cast("double") / num
     variance = mean_square - mean * mean
     std = F.sqrt(F.when(variance > mean_square * _NOISE, variance).otherwise(F.lit(0.0)))
     return F.when(num > 0, F.struct(mean.alias("mean"), std.alias("std")))
@@ -24,7 +29,7 @@ def mean_and_std(number: Column) -> Column:
 
 def scale(number: Column) -> Column:
     """Aggregate: like `mean_and_std`, with 0 and 1 where there is nothing to scale by."""
-    found = mean_and_std(number)
+    found = mean_and_std(moments(number))
     std = F.coalesce(found["std"], F.lit(0.0))
     return F.struct(
         F.coalesce(found["mean"], F.lit(0.0)).alias("mean"),

@@ -25,12 +25,12 @@ def event_lists(rows: str, length: int) -> list[Column]:
 
     A gap is whole seconds since the event before it in the list, 0 for the first.
     """
-    gap = F.transform(
-        rows,
-        lambda row, place: F.when(place == 0, F.lit(0)).otherwise(
-            F.least(F.lit(_MOST_SECONDS), F.floor((row["at"] - F.get(F.col(f"{rows}.at"), place - 1)) / 1_000_000))
-        ).cast("int"),
-    )  # fmt: skip
+    at = F.col(f"{rows}.at")
+    gap = F.zip_with(
+        at,
+        F.concat(F.slice(at, 1, 1), F.slice(at, 1, F.greatest(F.size(at) - 1, F.lit(0)))),
+        lambda this, before: F.least(F.lit(_MOST_SECONDS), F.floor((this - before) / 1_000_000)).cast("int"),
+    )
     columns = [
         ("items", F.col(f"{rows}.item_idx"), "int"),
         ("types", F.col(f"{rows}.type"), "int"),

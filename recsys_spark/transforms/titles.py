@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -30,11 +32,20 @@ def idf(num_titles: Column, num_titles_with: Column) -> Column:
 
 def tf_idf(terms: Column, idf_by_bucket: Column) -> Column:
     """Term counts x idf, scaled to length 1; all zero without terms."""
+    zeros = F.array_repeat(F.lit(0.0).cast("float"), F.size(idf_by_bucket))
     counted = F.transform(
-        idf_by_bucket, lambda weight, bucket: weight * F.size(F.filter(terms, lambda term: term == bucket))
+        idf_by_bucket, lambda weight, bucket: weight * (F.size(terms) - F.size(F.array_remove(terms, bucket)))
     )
-    squares = F.aggregate(counted, F.lit(0.0), lambda total, value: total + value * value)
-    return F.transform(
-        counted,
-        lambda value: F.when(squares > 0, value / F.sqrt(squares)).otherwise(F.lit(0.0)).cast("float"),
+    return F.when(F.size(terms) > 0, _once(counted, _scaled)).otherwise(zeros)
+
+
+def _scaled(values: Column) -> Column:
+    squares = F.aggregate(values, F.lit(0.0), lambda total, value: total + value * value)
+    return _once(
+        squares, lambda total: F.transform(values, lambda value: (value / F.sqrt(total)).cast("float"))
     )
+
+
+def _once(value: Column, use: Callable[[Column], Column]) -> Column:
+    """`use(value)`. Spark works out a value that a lambda names anew for each element; this one only once."""
+    return F.transform(F.array(value), use)[0]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms.events import CutEnds, cut_end, exact
+from recsys_spark.transforms.events import CutEnds, by_cut, cut_end, exact, is_seen
 from recsys_spark.transforms.numbers import (
     indicator_columns,
     mean_and_std,
+    moments,
     placed,
     scale,
     scaled,
@@ -18,7 +19,6 @@ from recsys_spark.transforms.numbers import (
 )
 
 NUMBERS = ("log_num_events", "log_num_items", "recency_days", "mean_value", "std_value")
-_ALL = -1  # the place that every item has
 
 
 def user_profiles(users_known: DataFrame, listed: DataFrame) -> DataFrame:
@@ -46,7 +46,7 @@ def user_activity(events: DataFrame, ends: CutEnds, active_days: Mapping[str, in
     """One row a cut and user with events: counts, recency, moments of the values, total weight.
 
     Args:
-        events: events by cut, of any age.
+        events: events with places, of any age.
         ends: end of each cut.
         active_days: per source; an event of it in so many days before the cut makes active. None: any event.
             The key '' is for sources that it does not name.
@@ -56,13 +56,15 @@ def user_activity(events: DataFrame, ends: CutEnds, active_days: Mapping[str, in
         is_fresh = F.when(F.col("source") == source, _is_fresh(ends, days)).otherwise(is_fresh)
     seconds = F.unix_micros(cut_end(ends)) - F.unix_micros("last_at")
     value = mean_and_std(F.col("value"))
+    numbers = events.withColumns({"value": moments(F.col("value")), "weight": exact(F.col("weight"))})
     return (
-        events.groupBy("cut", "user_idx")
+        by_cut(numbers, ends)  # exact numbers are costly to make: once an event, not once a cut
+        .groupBy("cut", "user_idx")
         .agg(
             F.count(F.lit(1)).alias("num_events"),
             F.max("event_at").alias("last_at"),
             F.bool_or(is_fresh).alias("is_fresh"),
-            F.sum(exact(F.col("weight"))).alias("total_weight"),
+            F.sum("weight").alias("total_weight"),
             value.alias("value"),
         )
         .withColumn("recency_days", seconds / 86_400_000_000)
@@ -73,41 +75,59 @@ def user_activity(events: DataFrame, ends: CutEnds, active_days: Mapping[str, in
     )
 
 
-def category_affinity(events: DataFrame, described: DataFrame, item_stats: DataFrame) -> DataFrame:
-    """One row a cut and user with events: distinct items, and weight by place in the category vocabulary."""
+def category_affinity(
+    events: DataFrame, described: DataFrame, item_stats: DataFrame, cuts: Iterable[str]
+) -> DataFrame:
+    """One row a cut and user with events: distinct items, and weight by place in the category vocabulary.
+
+    Args:
+        events: events with places, of any age.
+        described: what `item_features.described_items` gives.
+        item_stats: what `item_features.item_statistics` gives.
+        cuts: to build.
+    """
+    cuts = list(cuts)
+    weights = [F.sum(F.when(is_seen(cut), F.col("weight"))).alias(cut) for cut in cuts]
+    exactly = events.withColumn("weight", exact(F.col("weight")))
+    per_item = exactly.groupBy("user_idx", "item_idx").agg(*weights)
+    counts = [F.struct(F.lit(cut).alias("cut"), F.count(cut).alias("num_items")) for cut in cuts]
+    num_items = (
+        per_item.groupBy("user_idx")
+        .agg(F.array(*counts).alias("in_cut"))
+        .select("user_idx", F.inline("in_cut"))
+        .where(F.col("num_items") > 0)
+    )
     places = item_stats.select("cut", F.posexplode("vocabulary").alias("place", "category"))
     item_places = (
         described.where(F.col("num_events") > 0)
-        .select("cut", "item_idx", F.explode("categories").alias("category"))
+        .select("cut", "item_idx", F.explode(F.array_distinct("categories")).alias("category"))
         .join(F.broadcast(places), ["cut", "category"], how="inner")
-        .groupBy("cut", "item_idx")
-        .agg(F.collect_set("place").alias("places"))
+        .groupBy("item_idx")
+        .agg(F.collect_list(F.struct("cut", "place")).alias("places"))
     )
-    per_item = events.groupBy("cut", "user_idx", "item_idx").agg(
-        F.sum(exact(F.col("weight"))).alias("weight")
-    )
-    places_and_all = F.concat(F.array(F.lit(_ALL)), F.coalesce("places", F.array().cast("array<int>")))
-    per_place = (
-        per_item.join(item_places, ["cut", "item_idx"], how="left")
-        .withColumn("place", F.explode(places_and_all))
+    weight_in_cut = F.coalesce(*[F.when(F.col("cut") == cut, F.col(cut)) for cut in cuts])
+    by_place = (
+        per_item.join(item_places, "item_idx", how="inner")
+        .select("user_idx", *cuts, F.inline("places"))
+        .withColumn("weight", weight_in_cut)
+        .where(F.col("weight").isNotNull())
         .groupBy("cut", "user_idx", "place")
-        .agg(F.sum("weight").cast("double").alias("weight"), F.count(F.lit(1)).alias("num_items"))
+        .agg(F.sum("weight").cast("double").alias("weight"))
+        .groupBy("cut", "user_idx")
+        .agg(F.map_from_entries(F.collect_list(F.struct("place", "weight"))).alias("weight_by_place"))
     )
-    at_place = F.struct("place", "weight")
-    return per_place.groupBy("cut", "user_idx").agg(
-        F.max(F.when(F.col("place") == _ALL, F.col("num_items"))).alias("num_items"),
-        F.map_from_entries(F.collect_list(F.when(F.col("place") != _ALL, at_place))).alias("weight_by_place"),
-    )
+    return num_items.join(by_place, ["cut", "user_idx"], how="left")
 
 
-def described_users(profiles: DataFrame, activity: DataFrame, affinity: DataFrame) -> DataFrame:
+def described_users(
+    profiles: DataFrame, activity: DataFrame, affinity: DataFrame, cuts: Iterable[str]
+) -> DataFrame:
     """One row a cut and user, raw numbers and affinities; cut night has every known user."""
-    seen = activity.join(affinity, ["cut", "user_idx"], how="inner")
-    at_night = profiles.select("user_idx", F.lit("night").alias("cut"))
-    silent = at_night.join(activity.select("cut", "user_idx"), ["cut", "user_idx"], how="left_anti")
+    has_row = F.col("num_events").isNotNull() | (F.col("cut") == "night")
     return (
-        seen.unionByName(silent, allowMissingColumns=True)
-        .join(profiles, "user_idx", how="inner")
+        profiles.withColumn("cut", F.explode(F.array(*map(F.lit, cuts))))
+        .join(activity.join(affinity, ["cut", "user_idx"], how="inner"), ["cut", "user_idx"], how="left")
+        .where(has_row)
         .withColumn("log_num_items", F.log1p("num_items"))
     )
 

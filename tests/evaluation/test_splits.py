@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from recsys_spark.errors import SettingsError
 from recsys_spark.evaluation import splits
+from recsys_spark.transforms import events
 
 D = dt.date(2024, 5, 31)
 EVENT = (
@@ -35,23 +36,23 @@ def rows_of(truth: DataFrame) -> dict[tuple[str, int], list[int]]:
 
 def test_time_windows_begin_at_midnight_inclusive(spark: SparkSession) -> None:
     before = dt.timedelta(microseconds=1)
-    events = frame(
+    given = frame(
         spark,
         [(1, 2, may(18) - before, 0), (1, 3, may(18), 0), (1, 4, may(25) - before, 0), (1, 5, may(25), 0),
          (1, 6, may(31, 23), 0)],
     )  # fmt: skip
-    got = split_of(splits.mark_splits(events, D, "time", 7, 7))
+    got = split_of(splits.mark_splits(given, D, "time", 7, 7))
     assert got == {(1, 2): "train", (1, 3): "valid", (1, 4): "valid", (1, 5): "test", (1, 6): "test"}
 
 
 def test_time_split_keeps_a_user_and_instant_together(spark: SparkSession) -> None:
-    events = frame(spark, [(1, n, may(25), n) for n in range(2, 9)])
-    assert set(split_of(splits.mark_splits(events, D, "time", 7, 7)).values()) == {"test"}
+    given = frame(spark, [(1, n, may(25), n) for n in range(2, 9)])
+    assert set(split_of(splits.mark_splits(given, D, "time", 7, 7)).values()) == {"test"}
 
 
 def test_leave_last_out_takes_the_last_two_events(spark: SparkSession) -> None:
-    events = frame(spark, [(1, 3, may(3), 0), (1, 2, may(2), 0), (1, 5, may(5), 0), (1, 4, may(4), 0)])
-    got = split_of(splits.mark_splits(events, D, "leave_last_out", 7, 7))
+    given = frame(spark, [(1, 3, may(3), 0), (1, 2, may(2), 0), (1, 5, may(5), 0), (1, 4, may(4), 0)])
+    got = split_of(splits.mark_splits(given, D, "leave_last_out", 7, 7))
     assert got == {(1, 2): "train", (1, 3): "train", (1, 4): "valid", (1, 5): "test"}
 
 
@@ -59,13 +60,13 @@ def test_leave_last_out_takes_the_last_two_events(spark: SparkSession) -> None:
 def test_leave_last_out_leaves_users_with_fewer_than_three_events_in_train(
     spark: SparkSession, num: int
 ) -> None:
-    events = frame(spark, [(1, 2 + n, may(1 + n), 0) for n in range(num)])
-    assert set(split_of(splits.mark_splits(events, D, "leave_last_out", 7, 7)).values()) == {"train"}
+    given = frame(spark, [(1, 2 + n, may(1 + n), 0) for n in range(num)])
+    assert set(split_of(splits.mark_splits(given, D, "leave_last_out", 7, 7)).values()) == {"train"}
 
 
 def test_leave_last_out_divides_an_instant_by_the_hash_not_by_item_number(spark: SparkSession) -> None:
-    events = frame(spark, [(1, 9, may(3), 10), (1, 4, may(3), 30), (1, 7, may(3), 20)])
-    got = split_of(splits.mark_splits(events, D, "leave_last_out", 7, 7))
+    given = frame(spark, [(1, 9, may(3), 10), (1, 4, may(3), 30), (1, 7, may(3), 20)])
+    got = split_of(splits.mark_splits(given, D, "leave_last_out", 7, 7))
     assert got == {(1, 4): "test", (1, 7): "valid", (1, 9): "train"}
 
 
@@ -81,15 +82,16 @@ def test_cuts_end_where_their_windows_begin() -> None:
 
 
 def test_each_cut_sees_its_events_only(spark: SparkSession) -> None:
-    events = frame(spark, [(1, 2, may(1), 0), (1, 3, may(20), 0), (1, 4, may(30), 0)])
-    seen = splits.by_cut(splits.mark_splits(events, D, "time", 7, 7), ("valid", "test", "night"))
+    given = frame(spark, [(1, 2, may(1), 0), (1, 3, may(20), 0), (1, 4, may(30), 0)])
+    placed = events.with_places(splits.mark_splits(given, D, "time", 7, 7), splits.SEEN_BY)
+    seen = events.by_cut(placed, splits.SEEN_BY)
     assert sorted((row.cut, row.item_idx) for row in seen.collect()) == [
         ("night", 2), ("night", 3), ("night", 4), ("test", 2), ("test", 3), ("valid", 2)
     ]  # fmt: skip
 
 
 def marked_for_truth(spark: SparkSession) -> DataFrame:
-    events = [
+    given = [
         (1, 2, may(1), 0),  # train
         (1, 3, may(19), 5), (1, 2, may(20), 0), (1, 4, may(19), 1), (1, 3, may(21), 0),  # valid
         (1, 5, may(30), 0), (1, 3, may(29), 0),  # test
@@ -97,7 +99,7 @@ def marked_for_truth(spark: SparkSession) -> DataFrame:
         (3, 2, may(1), 0), (3, 2, may(30), 0),  # only repeats
         (4, 2, may(20), 0), (4, 3, may(30), 0),  # warm for test only
     ]  # fmt: skip
-    return splits.mark_splits(frame(spark, events), D, "time", 7, 7)
+    return splits.mark_splits(frame(spark, given), D, "time", 7, 7)
 
 
 def test_truth_holds_new_items_of_warm_users_by_first_event(spark: SparkSession) -> None:

@@ -15,8 +15,10 @@ from pyspark.sql import SparkSession
 from recsys_spark import config as settings
 from recsys_spark import tables
 from recsys_spark.config import Config
+from recsys_spark.errors import RecsysError
 from recsys_spark.jobs import build_features, build_index
 from recsys_spark.lake import Lake
+from recsys_spark.transforms import events, examples, histories
 
 D = dt.date(2024, 5, 31)
 BUILT = (
@@ -220,3 +222,37 @@ def test_a_continued_night_equals_a_full_rebuild(spark: SparkSession, tmp_path: 
     arrive(spark, continued, nights[0], first[1:])  # an old date ingested again: nothing may be carried over
     assert build_features._night_before(continued, chosen, nights[-1]) is None
     assert build_features._night_before(rebuilt, config(), dt.date(2024, 5, 24)) is None  # other settings
+
+
+def test_tables_of_users_neither_shuffle_nor_sort_the_kept_events_again(spark: SparkSession) -> None:
+    at = [may(day) for day in range(1, 9)]
+    rows = [(2 + n % 3, 2 + n, at[n], 1, None, 1.0, "s", n, "train") for n in range(8)]
+    event = (
+        "user_idx int, item_idx int, event_at timestamp, type int, value double, weight double, source string"
+    )
+    marked = spark.createDataFrame(rows, f"{event}, order_hash long, split string").repartition(2, "user_idx")
+    kept = build_features._kept_by_user(spark, events.with_places(marked, {"night": ["train"]}))
+    night = events.by_cut(kept, ["night"])
+    for built in (
+        histories.histories(night, 3),
+        histories.seen_items(night),
+        examples.sequence_examples(night, 3),
+    ):
+        assert "Exchange" not in built._jdf.queryExecution().executedPlan().toString()
+    placed_again = events.with_places(kept.drop("place_night"), {"night": ["train"]})
+    plan = placed_again._jdf.queryExecution().executedPlan().toString()
+    assert "Exchange" not in plan and "Sort" not in plan
+
+
+def test_a_feature_table_that_cannot_be_written_fails_the_job_before_its_last_table(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    lake = Lake(str(tmp_path))
+    arrive(spark, lake, D, some_events(1), USERS, ITEMS)
+    build_index.run(spark, lake, config(), D)
+    (tmp_path / "item_features").write_text("in the way")
+    before = {key: spark.conf.get(key) for key in (build_features._ADAPTIVE, build_features._TASKS)}
+    with pytest.raises(RecsysError, match="item_features"):
+        build_features.run(spark, lake, config(), D)
+    assert lake.exists(tables.HISTORIES, D) and not lake.exists(tables.SEQUENCE_EXAMPLES, D)
+    assert {key: spark.conf.get(key) for key in before} == before

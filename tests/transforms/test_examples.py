@@ -15,7 +15,7 @@ from recsys_spark.transforms import events, examples
 
 EVENT = (
     "user_idx int, item_idx int, event_at timestamp, type int, value double, weight double, source string, "
-    "order_hash long, cut string"
+    "order_hash long, split string"
 )
 POPULAR = "cut string, segment string, item_idx int, num_events long"
 D = dt.date(2024, 5, 1)
@@ -27,9 +27,10 @@ def second(n: int) -> dt.datetime:
 
 def frame(spark: SparkSession, rows: Sequence[tuple[int, int, int, float | None]]) -> DataFrame:
     """Rows of user, item, second and value."""
-    return spark.createDataFrame(
-        [(u, i, second(s), 1, v, 0.5, "s", i, "night") for u, i, s, v in rows], EVENT
+    marked = spark.createDataFrame(
+        [(u, i, second(s), 1, v, 0.5, "s", i, "train") for u, i, s, v in rows], EVENT
     )
+    return events.by_cut(events.with_places(marked, {"night": ["train"]}), ["night"])
 
 
 def weights(spark: SparkSession, counts: dict[int, int], power: float = 0.0) -> DataFrame:
@@ -69,6 +70,15 @@ def test_one_event_example_an_event_with_missing_values_as_nan(spark: SparkSessi
 def test_imbalance_weights_are_mean_count_over_count_to_the_power(spark: SparkSession) -> None:
     got = {row.item_idx: row.item_weight for row in weights(spark, {2: 6, 3: 2}, 0.5).collect()}
     assert got == pytest.approx({2: math.sqrt(4 / 6), 3: math.sqrt(4 / 2)})
+
+
+def test_an_event_weighs_its_own_weight_times_that_of_its_item_in_its_cut(spark: SparkSession) -> None:
+    rows, power = frame(spark, [(7, 2, 1, 4.0), (7, 3, 2, 4.0)]), weights(spark, {2: 6, 3: 2}, 0.5)
+    got = {row.item_idx: row.weight for row in examples.event_examples(rows, power).collect()}
+    assert got == pytest.approx({2: 0.5 * math.sqrt(4 / 6), 3: 0.5 * math.sqrt(4 / 2)})
+    [row] = examples.user_examples(rows, power, 2).collect()
+    assert row.weights == pytest.approx([got[3], got[2]])
+    assert {row.weight for row in examples.event_examples(rows, None).collect()} == {0.5}
 
 
 def test_a_user_example_holds_distinct_items_newest_first_and_counts_the_rest(spark: SparkSession) -> None:

@@ -14,7 +14,7 @@ from recsys_spark.transforms.features import FeatureTables
 END = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
 EVENT = (
     "user_idx int, item_idx int, event_at timestamp, type int, value double, weight double, source string, "
-    "order_hash long, cut string"
+    "order_hash long, place_night int"
 )
 
 
@@ -30,7 +30,7 @@ def built(spark: SparkSession) -> FeatureTables:
         (3, 2, ago(31), None, 1.0, "shop"),
         (4, 2, ago(100), None, 1.0, "archive"),
     ]
-    events = spark.createDataFrame([(u, i, at, 1, v, w, s, 0, "night") for u, i, at, v, w, s in rows], EVENT)
+    events = spark.createDataFrame([(u, i, at, 1, v, w, s, 0, 1) for u, i, at, v, w, s in rows], EVENT)
     return features.feature_tables(
         events,
         events,
@@ -53,6 +53,7 @@ def built(spark: SparkSession) -> FeatureTables:
         num_categories=2,
         title_buckets=2,
         active_days={"": 30, "archive": None},
+        num_partitions=2,
         keep=lambda frame: frame,
     )
 
@@ -144,7 +145,12 @@ def test_affinity_is_the_share_of_weight(places: dict[str, Any], users: dict[str
 
 def test_equal_values_have_no_spread_and_huge_ones_do_not_overflow(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(1, 3.3), (1, 3.3), (1, 3.3), (2, 1e300), (2, -1e300)], "k int, v double")
-    got = {r.k: r.m for r in frame.groupBy("k").agg(numbers.mean_and_std(F.col("v")).alias("m")).collect()}
+    got = {
+        r.k: r.m
+        for r in frame.groupBy("k")
+        .agg(numbers.mean_and_std(numbers.moments(F.col("v"))).alias("m"))
+        .collect()
+    }
     assert got[1].asDict() == {"mean": pytest.approx(3.3), "std": 0.0}
     assert got[2]["mean"] == 0.0
 
@@ -154,3 +160,10 @@ def test_terms_are_lower_case_runs_of_letters_and_digits(spark: SparkSession) ->
     rows = [r.t for r in frame.select(titles.title_terms(F.col("title"), 50).alias("t")).collect()]
     assert sorted(rows[0]) == sorted(rows[1]) and len(rows[0]) == 2
     assert rows[2:] == [[], []]
+
+
+def test_tf_idf_counts_repeated_terms_and_has_length_one(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([([0, 0, 1],), ([],)], "terms array<int>")
+    idf = F.array(*map(F.lit, (1.0, 2.0, 3.0)))
+    got = [row.t for row in frame.select(titles.tf_idf(F.col("terms"), idf).alias("t")).collect()]
+    assert got == [pytest.approx([math.sqrt(0.5), math.sqrt(0.5), 0.0]), [0.0, 0.0, 0.0]]

@@ -11,7 +11,7 @@ from recsys_spark.transforms import events, histories
 
 EVENT = (
     "user_idx int, item_idx int, event_at timestamp, type int, value double, weight double, source string, "
-    "order_hash long, cut string"
+    "order_hash long, split string"
 )
 END = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
 
@@ -24,8 +24,9 @@ def frame(
     spark: SparkSession, rows: Sequence[tuple[int, int, dt.datetime, int]], cut: str = "night"
 ) -> DataFrame:
     """Rows of user, item, instant and order hash; type 2, weight 0.5, value the item number, null if odd."""
-    full = [(u, i, at, 2, None if i % 2 else float(i), 0.5, "s", h, cut) for u, i, at, h in rows]
-    return spark.createDataFrame(full, EVENT)
+    full = [(u, i, at, 2, None if i % 2 else float(i), 0.5, "s", h, "train") for u, i, at, h in rows]
+    placed = events.with_places(spark.createDataFrame(full, EVENT).repartition(3), {cut: ["train"]})
+    return events.by_cut(placed, [cut])
 
 
 def test_the_last_events_oldest_first_left_padded(spark: SparkSession) -> None:
@@ -56,7 +57,7 @@ def test_columns_are_those_of_the_table(spark: SparkSession) -> None:
 def test_ties_follow_the_hash_whatever_the_item_numbers_and_input_order(spark: SparkSession) -> None:
     rows = [(7, 9, second(1), 30), (7, 4, second(1), 10), (7, 6, second(1), 20)]
     for given in (rows, rows[::-1], rows[1:] + rows[:1]):
-        [row] = histories.histories(frame(spark, given).repartition(3), 2).collect()
+        [row] = histories.histories(frame(spark, given), 2).collect()
         assert row.items == [6, 9]
 
 
@@ -64,13 +65,6 @@ def test_a_gap_is_at_most_the_largest_int(spark: SparkSession) -> None:
     long_ago = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
     [row] = histories.histories(frame(spark, [(7, 2, long_ago, 0), (7, 3, second(0), 0)]), 2).collect()
     assert row.gaps == [0, 2**31 - 1]
-
-
-def test_an_event_exactly_history_days_old_stays(spark: SparkSession) -> None:
-    edge = END - dt.timedelta(days=10)
-    rows = [(7, 2, edge, 0), (7, 3, edge - dt.timedelta(microseconds=1), 0)]
-    kept = events.only_recent(frame(spark, rows), {"night": END}, 10)
-    assert [row.item_idx for row in kept.collect()] == [2]
 
 
 def test_cuts_are_built_apart(spark: SparkSession) -> None:
