@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from recsys_spark.errors import BadDataError
@@ -72,17 +71,20 @@ def save_arrays(folder: Path, name: str, arrays: Mapping[str, npt.NDArray[Any]])
     return {name: _sha256(folder / name)}
 
 
-def load_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+def load_arrays(path: Path, left_out: Container[str] = ()) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a file, by name.
+
+    Args:
+        left_out: names of arrays that are not read.
 
     Raises:
         BadDataError: the file cannot be read.
     """
     try:
-        arrays: dict[str, npt.NDArray[Any]] = load_file(path)
+        with safe_open(path, framework="numpy") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if name not in left_out}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from error
-    return arrays
 
 
 def verify(folder: Path, files: Mapping[str, str]) -> None:
@@ -115,13 +117,16 @@ def load_settings(folder: Path) -> dict[str, Any]:
     return settings
 
 
-def load_weights(folder: Path) -> dict[str, npt.NDArray[Any]]:
+def load_weights(folder: Path, left_out: Container[str] = ()) -> dict[str, npt.NDArray[Any]]:
     """The weights by name.
+
+    Args:
+        left_out: names of weights that are not read.
 
     Raises:
         BadDataError: the file cannot be read.
     """
-    return load_arrays(folder / WEIGHTS)
+    return load_arrays(folder / WEIGHTS, left_out)
 
 
 def load_item_vectors(folder: Path) -> FloatArray:

@@ -26,8 +26,10 @@ def load_encoder(folder: Path, num_threads: int) -> Callable[[Mapping[str, Array
 
     The function takes items, types, values, gaps and weights, each [B, L], left-padded, and gives
     float32 [B, D + 1]. Users are encoded 256 at a time, the last of them padded, so a user's vector
-    does not depend on who else is in the batch. Items numbered after training count as unknown. Of
-    histories longer than those the model learnt from, the newest events count; shorter ones are padded.
+    does not depend on who else is in the batch. The rows of the items in the histories are gathered from the
+    memory map of the item vectors: this process holds no table of all items. Items numbered after training
+    count as unknown. Of histories longer than those the model learnt from, the newest events count; shorter
+    ones are padded.
 
     Args:
         folder: a model's folder, verified.
@@ -43,12 +45,8 @@ def load_encoder(folder: Path, num_threads: int) -> Callable[[Mapping[str, Array
     cap_threads(num_threads)
     item_vectors = artifacts.load_item_vectors(folder)
     settings = network.Settings(**artifacts.load_settings(folder))
-    encoder = network.from_weights(settings, artifacts.load_weights(folder))
-    table = tf.constant(item_vectors[:, :-1])  # [V, D]
-
-    @tf.function  # type: ignore[untyped-decorator]
-    def encode_block(block: Mapping[str, Any]) -> Any:
-        return encoder.user_vectors(table, block)
+    encoder = network.encoder(settings, artifacts.load_weights(folder, network.OF_ITEMS))
+    encode_block = tf.function(encoder.user_vectors)
 
     def encode(histories: Mapping[str, Array]) -> FloatArray:
         num_users = len(histories["items"])
@@ -59,7 +57,8 @@ def load_encoder(folder: Path, num_threads: int) -> Callable[[Mapping[str, Array
             used = len(part["items"])
             part = {name: np.pad(array, ((0, ENCODE_USERS - used), (0, 0))) for name, array in part.items()}
             part["items"] = np.where(part["items"] < settings.num_items, part["items"], 1)
-            vectors[start : start + used] = encode_block(part)[:used]
+            rows = item_vectors[part["items"], : settings.embedding_dim]  # [B, L, D]
+            vectors[start : start + used] = encode_block(rows, part)[:used]
         return vectors
 
     return encode

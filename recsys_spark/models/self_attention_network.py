@@ -25,6 +25,13 @@ from recsys_spark.models.event_inputs import GAP_BUCKETS, gap_bucket, value_colu
 
 INPUTS = ("items", "types", "values", "gaps", "weights")
 FEATURE_PROJECTION = "feature_projection"  # the name of the weights whose rows are item features
+OF_ITEMS = (
+    "item_embedding",
+    "item_bias",
+    FEATURE_PROJECTION,
+    "features",
+    "item_counts",
+)  # item vectors' parts
 
 Batch = Mapping[str, Any]
 FloatArray = npt.NDArray[np.float32]
@@ -131,14 +138,13 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
             x = block(x, is_event, key, place=10 * (i + 1))  # [B, L, D]
         return self.norm(x)
 
-    def user_vectors(self, table: Any, batch: Batch) -> Any:
+    def user_vectors(self, x: Any, batch: Batch) -> Any:
         """[B, D + 1]: the state after the newest event; the 1 at the end takes the item's bias.
 
         Args:
-            table: `item_table()`, computed once for all batches.
-            batch: as in `states`.
+            x, batch: as in `states`.
         """
-        return _with_one(self.states(tf.gather(table, batch["items"]), batch)[:, -1])
+        return _with_one(self.states(x, batch)[:, -1])
 
     def loss_sums(
         self, batch: Batch, key: Any = None, gather: negatives.Gather = negatives.alone
@@ -197,4 +203,20 @@ def from_weights(settings: Settings, weights: Mapping[str, npt.NDArray[Any]]) ->
     network = SelfAttention(settings, weights["features"], weights["item_counts"])
     for name, variable in named(network).items():
         variable.assign(weights[name])
+    return network
+
+
+def encoder(settings: Settings, weights: Mapping[str, npt.NDArray[Any]]) -> SelfAttention:
+    """The network without its items, for `user_vectors` of rows that are given: a [V, D] less in memory.
+
+    Args:
+        weights: those of `OF_ITEMS` may be missing.
+    """
+    nothing = np.zeros((0, 0), np.float32)
+    network = SelfAttention(
+        settings._replace(num_items=0, num_negatives=0, negatives="uniform"), nothing, np.zeros(0, np.int64)
+    )
+    for name, variable in named(network).items():
+        if name not in OF_ITEMS:
+            variable.assign(weights[name])
     return network

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +42,10 @@ def judge_of(
             settings.epochs,
         )
         return None
-    encode = tf.function(network.user_vectors)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def encode(table: Any, rows: Mapping[str, Any]) -> Any:
+        return network.user_vectors(tf.gather(table, rows["items"]), rows)
 
     def judge() -> float:
         table = network.item_table()

@@ -136,7 +136,7 @@ def test_training_learns_the_planted_rule(kind: str, num: int) -> None:
     for number in range(120):
         step(draws.key(1, 1, number))
     rows = {name: batch([[i, i + 1] for i in range(3, 39)])[name] for name in INPUTS}
-    scores = np.asarray(net.user_vectors(net.item_table(), rows)) @ net.item_vectors().T
+    scores = np.asarray(net.user_vectors(net.item_rows(rows["items"]), rows)) @ net.item_vectors().T
     place = (scores > scores[np.arange(36), np.arange(5, 41)][:, None])[:, 3:41].sum(axis=1)
     assert np.mean(place < 5) > 0.6  # 0.13 by chance
 

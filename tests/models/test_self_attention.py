@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,10 @@ from recsys_spark.models import artifacts, draws, self_attention
 from recsys_spark.models.event_inputs import gap_bucket
 from recsys_spark.models.self_attention_network import (
     INPUTS,
+    OF_ITEMS,
     SelfAttention,
     Settings,
+    encoder,
     from_weights,
     weights_of,
 )
@@ -65,7 +70,7 @@ def trained() -> SelfAttention:
 
 def user_vectors(net: SelfAttention, items: Any) -> np.ndarray:
     rows = {name: batch(items)[name] for name in INPUTS}
-    return np.asarray(net.user_vectors(net.item_table(), rows))
+    return np.asarray(net.user_vectors(net.item_rows(rows["items"]), rows))
 
 
 def test_the_loss_starts_at_ln_of_the_trained_items() -> None:
@@ -98,8 +103,8 @@ def test_what_stands_in_a_padded_place_changes_nothing(trained: SelfAttention) -
     clean = {name: batch([[0, 0, 5, 6]])[name] for name in INPUTS}
     dirty = {name: rows.copy() for name, rows in clean.items()}
     dirty["types"][:, :2], dirty["values"][:, :2], dirty["gaps"][:, :2] = 2, np.nan, 99
-    table = trained.item_table()
-    np.testing.assert_array_equal(trained.user_vectors(table, clean), trained.user_vectors(table, dirty))
+    x = trained.item_rows(clean["items"])
+    np.testing.assert_array_equal(trained.user_vectors(x, clean), trained.user_vectors(x, dirty))
 
 
 def test_a_later_event_does_not_change_an_earlier_state(trained: SelfAttention) -> None:
@@ -114,8 +119,8 @@ def test_a_later_event_does_not_change_an_earlier_state(trained: SelfAttention) 
 def test_a_missing_value_is_not_the_value_zero(trained: SelfAttention) -> None:
     rows = {name: batch([[5, 6]])[name] for name in INPUTS}
     zero, missing = {**rows, "values": rows["values"] * 0}, {**rows, "values": rows["values"] * np.nan}
-    table = trained.item_table()
-    vectors = trained.user_vectors(table, zero), trained.user_vectors(table, missing)
+    x = trained.item_rows(rows["items"])
+    vectors = trained.user_vectors(x, zero), trained.user_vectors(x, missing)
     assert np.isfinite(vectors[1]).all()
     assert not np.allclose(*vectors)
 
@@ -144,7 +149,7 @@ def test_saved_and_loaded_it_gives_the_same_vectors(trained: SelfAttention, tmp_
     )
     encode = self_attention.load_encoder(tmp_path, num_threads=1)
     rows = {name: batch([[0, 0, 0, 0, 0, 5, 6, 7], [0] * 7 + [9]])[name] for name in INPUTS}
-    expected = trained.user_vectors(trained.item_table(), rows)
+    expected = trained.user_vectors(trained.item_rows(rows["items"]), rows)
     np.testing.assert_allclose(encode(rows), expected, atol=1e-5)
     many = {name: np.repeat(values, 200, axis=0) for name, values in rows.items()}
     np.testing.assert_array_equal(encode(many)[:200], np.repeat(encode(rows)[:1], 200, axis=0))
@@ -160,6 +165,34 @@ def test_an_item_numbered_after_training_counts_as_unknown(trained: SelfAttentio
     encode = self_attention.load_encoder(tmp_path, num_threads=1)
     later, unknown = ({name: batch([[5, 6, item]])[name] for name in INPUTS} for item in (V + 7, 1))
     np.testing.assert_array_equal(encode(later), encode(unknown))
+
+
+def test_an_encoder_holds_no_array_that_grows_with_the_items(tmp_path: Path) -> None:
+    net = network()
+    artifacts.save(tmp_path, SETTINGS._asdict(), weights_of(net), net.item_vectors(), COUNTS > 0)
+    weights = artifacts.load_weights(tmp_path, left_out=OF_ITEMS)
+    held = [*weights.values(), *encoder(SETTINGS, weights).variables]
+    assert {np.shape(array) for array in weights_of(net).values()} & {(V, 16), (V, 4), (V,)}
+    assert not [array for array in held if V in np.shape(array)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_encoding_process_holds_no_item_vectors_of_its_own(tmp_path: Path) -> None:
+    num_items, dim = 200_000, SETTINGS.embedding_dim
+    folders, small = [tmp_path / "small", tmp_path / "large"], weights_of(network())
+    for folder, num in zip(folders, (V, num_items), strict=True):
+        rows = {n: np.zeros((num, *np.shape(small[n])[1:]), small[n].dtype) for n in OF_ITEMS[:2]}
+        vectors = np.zeros((num, dim + 1), np.float32)
+        artifacts.save(
+            folder, SETTINGS._replace(num_items=num)._asdict(), small | rows, vectors, vectors[:, 0] > 0
+        )
+    script = Path(__file__).with_name("encoder_memory.py")
+    told = subprocess.run(
+        [sys.executable, script, *folders],
+        check=True, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    ).stdout  # fmt: skip
+    assert int(told) < num_items * dim * 4 / 2
 
 
 def test_the_seed_decides_the_first_weights() -> None:
