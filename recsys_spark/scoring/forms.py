@@ -26,7 +26,10 @@ Explain = Callable[[Histories, Array, Lists], Reasons]
 
 @dataclass(frozen=True)
 class Vectors:
-    """`encode` gives user vectors [B, D+1] from histories [B, L]; `item_vectors` [V, D+1], bias last."""
+    """`encode` gives user vectors [B, D+1] from histories [B, L]; `item_vectors` [V, D+1], bias last.
+
+    A user's vector does not depend on the others of the batch, nor on how many they are.
+    """
 
     encode: Encode
     item_vectors: NDArray[np.float32]
@@ -35,7 +38,7 @@ class Vectors:
 Form = Vectors | Transitions
 
 
-def ranking(form: Form, kind: Array, factors: Array, batch_users: int) -> Rank:
+def ranking(form: Form, kind: Array, factors: Array) -> Rank:
     """What ranks the items on offer, packed once.
 
     The function takes histories [B, L] by column, the group [B] of each user, N, and the pairs that may not be
@@ -44,16 +47,13 @@ def ranking(form: Form, kind: Array, factors: Array, batch_users: int) -> Rank:
 
     Args:
         kind, factors: [V], [G, K], of an `Offer`.
-        batch_users: histories encoded at a time: B is at most this, and is padded to it.
     """
     if isinstance(form, Transitions):
         return _by_transitions(form, kind, factors)
-    return _by_vectors(form, kind, factors, batch_users)
+    return _by_vectors(form, kind, factors)
 
 
-def explaining(
-    form: Form, kind: Array, factors: Array, batch_users: int, is_costly_allowed: bool
-) -> Explain | None:
+def explaining(form: Form, kind: Array, factors: Array, is_costly_allowed: bool) -> Explain | None:
     """What gives the reasons of lists that `ranking` made, from the same histories and groups.
 
     Args:
@@ -66,7 +66,7 @@ def explaining(
         return None
 
     def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
-        return by_leaving_out(histories, lists, _encoder(form, batch_users), form.item_vectors)
+        return by_leaving_out(histories, lists, form.encode, form.item_vectors)
 
     return explain
 
@@ -84,21 +84,13 @@ def _from_sums(form: Transitions, kind: Array, factors: Array) -> Explain:
     return explain
 
 
-def _encoder(form: Vectors, batch_users: int) -> Encode:
-    def encode(histories: Histories) -> NDArray[np.float32]:
-        padded = {name: _padded(values, batch_users) for name, values in histories.items()}
-        return form.encode(padded)[: len(histories["items"])]
-
-    return encode
-
-
-def _by_vectors(form: Vectors, kind: Array, factors: Array, batch_users: int) -> Rank:
+def _by_vectors(form: Vectors, kind: Array, factors: Array) -> Rank:
     with np.errstate(divide="ignore"):
         offsets = np.log(factors)
-    items, encode = candidates(form.item_vectors, kind, offsets), _encoder(form, batch_users)
+    items = candidates(form.item_vectors, kind, offsets)
 
     def rank(histories: Histories, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
-        return top_n(encode(histories), items, num_items, left_out, group)
+        return top_n(form.encode(histories), items, num_items, left_out, group)
 
     return rank
 
@@ -112,11 +104,3 @@ def _by_transitions(form: Transitions, kind: Array, factors: Array) -> Rank:
         return item_item.top_n(items, weights, matrix, kind, num_items, left_out, factors, group)
 
     return rank
-
-
-def _padded(values: Array, num_rows: int) -> Array:
-    if len(values) == num_rows:
-        return values
-    out = np.zeros((num_rows, *values.shape[1:]), dtype=values.dtype)
-    out[: len(values)] = values
-    return out

@@ -214,8 +214,8 @@ def ranker(items: Catalogue, model: LoadedModel | None, settings: ListSettings) 
         form, Vectors
     ):  # transitions are item-based by themselves
         few = item_based(form, *offered, model.is_trained)
-    rank = ranking(form, *offered, settings.batch_users)
-    explain = explaining(form, *offered, settings.batch_users, settings.explain)
+    rank = ranking(form, *offered)
+    explain = explaining(form, *offered, settings.explain)
     return Ranker(items, model, rank, explain, settings, few)
 
 

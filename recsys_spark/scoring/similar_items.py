@@ -61,7 +61,7 @@ def most_alike(model: LoadedModel, items: Catalogue) -> Alike:
     is_allowed = kinds(model, items) > 0
     if isinstance(model.form, Vectors):
         return _by_cosine(directions(model.form.item_vectors), is_allowed)
-    follow = ranking(model.form, is_allowed, item_item.ALLOWED, 0)
+    follow = ranking(model.form, is_allowed, item_item.ALLOWED)
 
     def after(item_idx: Array, num_similar: int) -> Lists:
         """As if the item were all that a user's history holds."""

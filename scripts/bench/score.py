@@ -31,7 +31,7 @@ from recsys_spark.scoring import lists
 from recsys_spark.scoring.forms import HISTORY
 from recsys_spark.scoring.rules import ListSettings
 
-USERS, ITEMS, TOP, BATCH, REPEATS = 100_000, 20_000, 100, 256, 3
+USERS, ITEMS, TOP, BATCH, REPEATS = 100_000, 20_000, 100, 1024, 3
 ALS_USERS, SAMPLE = 4_000, 200
 MANY_ITEMS, FEW_USERS = 1_000_000, 4_000
 HEAVY, HEAVY_OF_MANY, PAIRS = 15_000, 50_000, 5

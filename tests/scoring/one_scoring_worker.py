@@ -74,7 +74,11 @@ def main(folder: Path, num_items: int, pool_items: int, batch_users: int, num_tr
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
 
     def encode(histories: dict[str, np.ndarray]) -> np.ndarray:
-        return np.random.default_rng(2).normal(size=(batch_users, vectors.shape[1])).astype(np.float32)
+        return (
+            np.random.default_rng(2)
+            .normal(size=(len(histories["items"]), vectors.shape[1]))
+            .astype(np.float32)
+        )
 
     is_trained = (np.arange(len(vectors)) >= 2) & (np.arange(len(vectors)) < 2 + num_trained)
     model = LoadedModel("given", "v1", Vectors(encode, vectors), is_trained)

@@ -119,7 +119,7 @@ def test_too_little_memory_ends_the_job_with_one_line_and_nothing_written(root, 
         outcome = cli.execute("recommend", job("recommend"), chosen, D, lambda: spark)
     assert outcome.exit_status == 10
     assert re.fullmatch(
-        r"recommend: 2 workers of 0\.\d\d GiB each and 0\.00 GiB of shared model files need 0\.\d\d GiB, the executor "
+        r"recommend: 2 workers of 0\.\d\d GiB each and 0\.00 GiB of shared model files need \d\.\d\d GiB, the executor "
         r"has 0\.10 GiB for Python \(recommend\.python_memory\): lower the cores of an executor .* or raise the memory",
         outcome.message,
     )
