@@ -35,14 +35,16 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     """Build every table of features and examples for the run date."""
     # Rows parted by user stay where they are also when they are joined by cut and user, as long as the other
     # side would not be parted into more.
-    with cli.spark_settings(spark, {_TASKS: _num_tasks(spark, lake), _ALL_KEYS: "false"}):
-        _build(spark, lake, config, run_date)
+    num_tasks = _num_tasks(spark, lake)
+    with cli.spark_settings(spark, {_TASKS: num_tasks, _ALL_KEYS: "false"}):
+        _build(spark, lake, config, run_date, num_tasks)
 
 
-def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
+def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, num_tasks: int) -> None:
     settings, split = config.features, _split(config, run_date)
     cuts = tables.CUTS if _is_training(config) else ("test", "night")
     ends = splits.cut_ends(*split)
+    built_ends = {cut: ends[cut] for cut in cuts}
     everything = partial(lake.read, spark, until=run_date)
     files, arrived = everything(tables.SOURCE_FILES), everything(tables.INTERACTIONS)
     listed = arrivals.only_current(everything(tables.USERS), files, run_date, tables.USERS.name)
@@ -64,13 +66,12 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -
     types = config.rules.blocking_events
     asked = keep(blocked.blocking(current, users, items, run_date, types))
     learnt = blocked.without_blocking(current, types)
-    num_tasks = int(str(spark.conf.get(_TASKS)))
     numbered = events.numbered(
         learnt, users, items, run_date, settings.event_types, settings.tie_seed, num_tasks
     )
     seen_by = {cut: splits.SEEN_BY[cut] for cut in cuts}
     whole = _kept_by_user(spark, events.with_places(splits.mark_splits(numbered, *split), seen_by))
-    recent = events.only_recent(whole, {cut: ends[cut] for cut in cuts}, settings.history_days)
+    recent = events.only_recent(whole, built_ends, settings.history_days)
     named = whole.select("user_idx", "item_idx").unionByName(asked.select("user_idx", "item_idx"))
     known_users = _known(users, "user", run_date, named, listed)
     known_items = _known(items, "item", run_date, named, catalogue)
@@ -84,7 +85,7 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -
             items=known_items,
             listed=listed,
             catalogue=catalogue,
-            ends={cut: ends[cut] for cut in cuts},
+            ends=built_ends,
             half_life_days=settings.half_life_days,
             num_categories=settings.num_categories,
             title_buckets=settings.title_buckets,
@@ -99,7 +100,7 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -
         return built.popular
 
     def build_histories() -> None:
-        write(tables.BLOCKED_ITEMS, blocked.blocked_items(asked, {cut: ends[cut] for cut in cuts}))
+        write(tables.BLOCKED_ITEMS, blocked.blocked_items(asked, built_ends))
         write(tables.TRUTH, splits.truth(whole, config.recommend.repeats == "allowed"))
         by_cut, recent_by_cut = events.by_cut(whole, cuts), events.by_cut(recent, cuts)
         make = partial(histories.histories, length=settings.history_length)

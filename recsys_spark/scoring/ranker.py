@@ -93,10 +93,7 @@ class Ranker:
         lists = empty_lists(len(users), self.settings.num_items)
         reasons, is_capped = nothing(lists), np.zeros(len(users), np.bool_)
         is_item_based = np.zeros(len(users), np.bool_)
-        if self.model is None or self.rank is None:
-            return lists, reasons, is_capped, is_item_based
-        length = columns.longest(users["items"])
-        if not length:
+        if self.model is None or self.rank is None or not (length := columns.longest(users["items"])):
             return lists, reasons, is_capped, is_item_based
         given = [name for name in HISTORY if name in users.schema.names]
         histories = {name: columns.matrix(users[name], length) for name in given}
