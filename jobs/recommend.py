@@ -3,7 +3,8 @@
 Reads   user_features, histories, seen_items, blocked_items, item_features, segment_popularity  cuts test, night
         truth            cut test: only these users are judged
         recommendations  of the last nights: what was shown too often stays out
-        item_index       a model that learnt other numbers is refused
+        item_index       a model that learnt other numbers is refused; which items were known at cut test
+        feature_columns  what tonight's features are, for the item tower of a model
         models           the newest twin and the newest published model, young enough
 Writes  segment_lists    what a visitor without an id gets, a list a segment
         item_lists       similar items by the published model; none on nights of popularity
@@ -22,8 +23,10 @@ from recsys_spark import cli, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
+from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring import (
     catalogue,
+    cold_items,
     known_models,
     lists,
     partitions,
@@ -35,23 +38,28 @@ from recsys_spark.scoring import (
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
 from recsys_spark.scoring.known_models import KnownModel, LoadedModel
 from recsys_spark.scoring.rules import ListSettings, Rerank, Rules
+from recsys_spark.transforms import index
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     """Write every list of the run date, or nothing if the workers have too little memory for it."""
     chosen, settings = config.recommend, _settings(config)
     twin = _model(spark, lake, config, run_date, "twin", "test")
-    judged = _judged(spark, lake, config, run_date, twin)
+    past = _items(lake, config, run_date, "test")
+    past_cold = _cold(spark, lake, config, run_date, past, twin, "test")
+    judged = _judged(spark, lake, config, run_date, past, twin, past_cold)
 
     items = _items(lake, config, run_date, "night")
     active = lists.only_active(lake.read(spark, tables.USER_FEATURES, run_date, cut="night"))
     active = lists.with_control(active, chosen.control_share)
     active = _with_history(spark, lake, config, run_date, active, "night")
     model = _model(spark, lake, config, run_date, "published", "night")
-    planned = _planned(spark, config, active, items, [m for m in (twin, model) if m])
+    cold = _cold(spark, lake, config, run_date, items, model, "night")
+    num_cold = sum(len(found.item_idx) for found in (past_cold, cold) if found)
+    planned = _planned(spark, config, active, items, [m for m in (twin, model) if m], num_cold)
     active = partitions.in_partitions(active, planned.num_partitions)
     read = known_models.history_columns(model, settings.rerank.by)
-    tonight = lists.lists(active, items, _load(config, model), settings, "night", run_date, read)
+    tonight = lists.lists(active, items, _load(config, model), settings, "night", run_date, read, cold)
 
     lake.write_rows(tables.SEGMENT_LISTS, run_date, catalogue.segment_lists(items, chosen.num_items))
     known = lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night")
@@ -63,23 +71,31 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
 
 
 def _planned(
-    spark: SparkSession, config: Config, active: DataFrame, items: Catalogue, models: list[KnownModel]
-) -> plan.Plan:
+    spark: SparkSession, config: Config, active: DataFrame, items: Catalogue, models: list[KnownModel],
+    num_cold: int,
+) -> plan.Plan:  # fmt: skip
     chosen, settings = config.recommend, _settings(config)
     num_judged = 1 if not models else 2 if settings.rerank.by == "none" else 3
     work = workload.work(
-        active, items, models, settings, chosen.num_similar, config.features.history_length, num_judged
+        active,
+        items,
+        models,
+        settings,
+        chosen.num_similar,
+        config.features.history_length,
+        num_judged,
+        num_cold,
     )
     room = python_memory.of_session(spark, chosen.python_memory)
     return plan.planned(work, room, chosen.file_mib * python_memory.MIB)
 
 
 def _judged(
-    spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, twin: KnownModel | None
-) -> DataFrame:
+    spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, items: Catalogue,
+    twin: KnownModel | None, cold: ColdItems | None,
+) -> DataFrame:  # fmt: skip
     """The lists of cut test; those of a re-ranked twin also as they were before, to see what it cost."""
     settings = _settings(config)._replace(explain=False)
-    items = _items(lake, config, run_date, "test")
     judged = lists.only_judged(
         lake.read(spark, tables.USER_FEATURES, run_date, cut="test"),
         lake.read(spark, tables.TRUTH, run_date, cut="test"),
@@ -92,7 +108,7 @@ def _judged(
             names[f"{twin.name}_before_{settings.rerank.by}"] = settings._replace(rerank=Rerank())
         for name, how in names.items():
             read = known_models.history_columns(twin, how.rerank.by)
-            of_twin = lists.lists(judged, items, _load(config, twin), how, "test", run_date, read)
+            of_twin = lists.lists(judged, items, _load(config, twin), how, "test", run_date, read, cold)
             made = made.unionByName(lists.under_one_name(of_twin, name))
     return made
 
@@ -119,6 +135,21 @@ def _items(lake: Lake, config: Config, run_date: dt.date, cut: str) -> Catalogue
     )
 
 
+def _cold(
+    spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, items: Catalogue,
+    model: KnownModel | None, cut: str,
+) -> ColdItems | None:  # fmt: skip
+    """Items the model ranks by their features; for cut test only those that were known at its end."""
+    if config.recommend.cold_items == "left_out" or model is None or not cold_items.has_tower(model):
+        return None
+    features = lake.read(spark, tables.ITEM_FEATURES, run_date, cut=cut)
+    if cut == "test":
+        known = index.known_before(lake.read(spark, tables.ITEM_INDEX), _end(config, run_date, cut))
+        features = features.join(known.select("item_idx"), "item_idx", how="left_semi")
+    columns = lake.read_rows(tables.FEATURE_COLUMNS, run_date, cut=cut)
+    return cold_items.cold_items(features, columns, items, model)
+
+
 def _with_history(
     spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, users: DataFrame, cut: str
 ) -> DataFrame:
@@ -143,15 +174,25 @@ def _shown(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -
 def _model(
     spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, role: str, cut: str
 ) -> KnownModel | None:
-    chosen, split = config.recommend, config.split
-    end = splits.cut_ends(run_date, split.kind, split.valid_days, split.test_days)[cut]
+    chosen = config.recommend
     models = lake.read_rows(tables.MODELS, until=run_date)
     model = known_models.newest(
-        models, chosen.recommender, role, run_date, chosen.max_model_age_days, end, lake.get_model
+        models,
+        chosen.recommender,
+        role,
+        run_date,
+        chosen.max_model_age_days,
+        _end(config, run_date, cut),
+        lake.get_model,
     )
     if model:
         known_models.refuse_another_index(model, lake.read(spark, tables.ITEM_INDEX))
     return model
+
+
+def _end(config: Config, run_date: dt.date, cut: str) -> dt.datetime:
+    split = config.split
+    return splits.cut_ends(run_date, split.kind, split.valid_days, split.test_days)[cut]
 
 
 def _load(config: Config, model: KnownModel | None) -> Callable[[], LoadedModel] | None:

@@ -27,6 +27,7 @@ from recsys_spark import cli, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
+from recsys_spark.models import item_tower
 from recsys_spark.training import data, transitions, workers
 from recsys_spark.training.worker import Plan
 
@@ -43,7 +44,7 @@ def run(spark: Any, lake: Lake, config: Config, run_date: dt.date) -> None:
         data.Data(
             lake.files(tables.SEQUENCE_EXAMPLES, run_date, cut),
             lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut),
-            data.feature_names(lake.read_rows(tables.FEATURE_COLUMNS, run_date, cut=cut)),
+            item_tower.columns_of(lake.read_rows(tables.FEATURE_COLUMNS, run_date, cut=cut).to_pylist()),
             ends[cut],
         )
         for cut in ("valid", "night")

@@ -16,7 +16,7 @@ from safetensors.numpy import save as to_bytes
 from recsys_spark.errors import BadDataError
 
 WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
-ITEM_VECTORS, TRAINED_ITEMS = "item_vectors.npy", "trained_items.npy"
+ITEM_VECTORS, TRAINED_ITEMS, ITEM_TOWER = "item_vectors.npy", "trained_items.npy", "item_tower.npy"
 OPTIMIZER = "optimizer.safetensors"  # in a folder of its own: only a warm start reads it
 
 FloatArray = npt.NDArray[np.float32]
@@ -28,18 +28,22 @@ def save(
     weights: Mapping[str, npt.NDArray[Any]],
     item_vectors: FloatArray,
     trained_items: npt.NDArray[np.bool_],
+    item_tower: FloatArray | None = None,
 ) -> tuple[str, dict[str, str]]:
-    """Write the four files; returns the version (sha256 of the weights file) and each file's sha256.
+    """Write the files; returns the version (sha256 of the weights file) and each file's sha256.
 
     Args:
         folder: made when it is not there.
         item_vectors: [V, D + 1].
         trained_items: [V], true where an item had a training event: the model's candidates.
+        item_tower: [C + 1, D + 1], for the vectors of other items; None: the model gives them none.
     """
-    arrays = {
+    arrays: dict[str, npt.NDArray[Any]] = {
         ITEM_VECTORS: np.asarray(item_vectors, np.float32),
         TRAINED_ITEMS: trained_items.astype(np.bool_),
     }
+    if item_tower is not None:
+        arrays[ITEM_TOWER] = np.asarray(item_tower, np.float32)
     files = save_folder(folder, settings, arrays) | save_arrays(folder, WEIGHTS, weights)
     return files[WEIGHTS], files
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_spark.models.transitions import Transitions, history_weights
-from recsys_spark.ranking import item_item
+from recsys_spark.ranking import item_item, warm_and_cold
 from recsys_spark.ranking.item_item import ItemItem
-from recsys_spark.ranking.top_n import Lists, candidates, top_n
+from recsys_spark.ranking.top_n import Lists
+from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring.reasons import Reasons, by_leaving_out
 
 Array = NDArray[Any]
@@ -38,7 +39,7 @@ class Vectors:
 Form = Vectors | Transitions
 
 
-def ranking(form: Form, kind: Array, factors: Array) -> Rank:
+def ranking(form: Form, kind: Array, factors: Array, cold: ColdItems | None = None) -> Rank:
     """What ranks the items on offer, packed once.
 
     The function takes histories [B, L] by column, the group [B] of each user, N, and the pairs that may not be
@@ -47,13 +48,16 @@ def ranking(form: Form, kind: Array, factors: Array) -> Rank:
 
     Args:
         kind, factors: [V], [G, K], of an `Offer`.
+        cold: items beside the form's own; transitions cannot rank them.
     """
     if isinstance(form, Transitions):
         return _by_transitions(form, kind, factors)
-    return _by_vectors(form, kind, factors)
+    return _by_vectors(form, kind, factors, cold)
 
 
-def explaining(form: Form, kind: Array, factors: Array, is_costly_allowed: bool) -> Explain | None:
+def explaining(
+    form: Form, kind: Array, factors: Array, is_costly_allowed: bool, cold: ColdItems | None = None
+) -> Explain | None:
     """What gives the reasons of lists that `ranking` made, from the same histories and groups.
 
     Args:
@@ -66,7 +70,8 @@ def explaining(form: Form, kind: Array, factors: Array, is_costly_allowed: bool)
         return None
 
     def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
-        return by_leaving_out(histories, lists, form.encode, form.item_vectors)
+        listed = warm_and_cold.vectors_of(form.item_vectors, cold, lists.item_idx)
+        return by_leaving_out(histories, lists, form.encode, listed)
 
     return explain
 
@@ -84,13 +89,13 @@ def _from_sums(form: Transitions, kind: Array, factors: Array) -> Explain:
     return explain
 
 
-def _by_vectors(form: Vectors, kind: Array, factors: Array) -> Rank:
+def _by_vectors(form: Vectors, kind: Array, factors: Array, cold: ColdItems | None) -> Rank:
     with np.errstate(divide="ignore"):
         offsets = np.log(factors)
-    items = candidates(form.item_vectors, kind, offsets)
+    items = warm_and_cold.candidates(form.item_vectors, kind, offsets, cold)
 
     def rank(histories: Histories, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
-        return top_n(form.encode(histories), items, num_items, left_out, group)
+        return warm_and_cold.top_n(form.encode(histories), items, num_items, left_out, group)
 
     return rank
 

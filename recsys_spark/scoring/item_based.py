@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_spark.ranking.top_n import Candidates, Lists, candidates, top_n
+from recsys_spark.ranking import warm_and_cold
+from recsys_spark.ranking.top_n import Lists
+from recsys_spark.ranking.warm_and_cold import Both, ColdItems
 from recsys_spark.scoring.forms import Explain, Histories, Pairs, Rank, Vectors
 from recsys_spark.scoring.reasons import Reasons, nothing
 
@@ -35,7 +37,11 @@ def directions(item_vectors: Array) -> NDArray[np.float32]:
 
 
 def item_based(
-    form: Vectors, kind: Array, factors: Array, is_trained: NDArray[np.bool_]
+    form: Vectors,
+    kind: Array,
+    factors: Array,
+    is_trained: NDArray[np.bool_],
+    cold: ColdItems | None = None,
 ) -> tuple[Rank, Explain]:
     """What ranks items by the sum of their cosines with the user's own, and what gives the reasons of such lists.
 
@@ -45,13 +51,16 @@ def item_based(
     Args:
         kind, factors: [V], [G, K], of an `Offer`.
         is_trained: [V]; events of other items say nothing.
+        cold: items beside the form's own.
     """
+    if cold is not None:
+        cold = cold._replace(vectors=directions(cold.vectors))
     with np.errstate(divide="ignore"):
         offsets = np.log(factors) / np.sqrt(max(form.item_vectors.shape[1] - 1, 1))
 
     @functools.cache  # a copy of all vectors: only for a process that meets such a user
-    def items() -> Candidates:
-        return candidates(directions(form.item_vectors), kind, offsets)
+    def items() -> Both:
+        return warm_and_cold.candidates(directions(form.item_vectors), kind, offsets, cold)
 
     def own(histories: Histories) -> tuple[Array, NDArray[np.float64]]:
         """The items [B, E] of the events that say something, newest last, 0 pads; their directions [B, E, D]."""
@@ -59,14 +68,16 @@ def item_based(
         is_known = is_trained[events]
         order = np.argsort(is_known, axis=1, kind="stable")[:, -max(int(is_known.sum(axis=1).max()), 1) :]
         kept = np.take_along_axis(np.where(is_known, events, 0), order, axis=1)
-        return kept, items().vectors[kept].astype(np.float64) * (kept > 0)[:, :, None]
+        return kept, items().warm.vectors[kept].astype(np.float64) * (kept > 0)[:, :, None]
 
     def rank(histories: Histories, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
-        return top_n(own(histories)[1].sum(axis=1), items(), num_items, left_out, group)
+        return warm_and_cold.top_n(own(histories)[1].sum(axis=1), items(), num_items, left_out, group)
 
     def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
         events, vectors = own(histories)
-        listed = items().vectors[lists.item_idx].astype(np.float64)  # [B, N, D]
+        listed = warm_and_cold.vectors_of(items().warm.vectors, cold, lists.item_idx).astype(
+            np.float64
+        )  # [B, N, D]
         best = nothing(lists)
         for place in range(events.shape[1] - 1, -1, -1):  # the newer event wins a tie
             parts = np.einsum("bd,bnd->bn", vectors[:, place], listed)

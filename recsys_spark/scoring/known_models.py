@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys_spark.errors import TrainingError
 from recsys_spark.models import artifacts, transitions
+from recsys_spark.models.item_tower import Content
 from recsys_spark.scoring.forms import HISTORY, Form, Vectors
 from recsys_spark.transforms import index
 
@@ -25,7 +26,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class KnownModel:
-    """A row of MODELS, and how a process gets a local copy of its folder."""
+    """A row of MODELS, and how a process gets a local copy of its folder.
+
+    Attributes:
+        content: the columns of its item tower; None: it has none.
+    """
 
     name: str
     version: str
@@ -34,6 +39,7 @@ class KnownModel:
     num_items: int
     item_index_hash: str
     fetch: Callable[[str], Path]
+    content: Content | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ def newest(
         int(manifest["num_items"]),
         manifest["item_index_hash"],
         fetch,
+        Content(**manifest["content"]) if "content" in manifest else None,
     )
 
 

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from recsys_spark import tables
+from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring import known_models
 from recsys_spark.scoring.catalogue import Catalogue
 from recsys_spark.scoring.forms import HISTORY
@@ -88,6 +89,7 @@ def lists(
     cut: str,
     run_date: dt.date,
     history: Sequence[str] = HISTORY,
+    cold: ColdItems | None = None,
 ) -> DataFrame:
     """Rank the items for each user; one row of LISTS a user.
 
@@ -96,16 +98,18 @@ def lists(
         load: gives the model in each process; None gives popularity alone.
         history: the columns of the history that this ranking reads; the others are not carried to Python,
             which takes longer than reading them.
+        cold: items that the model ranks beside those it was trained on.
     """
     users = users.drop(*(name for name in HISTORY if name not in history))
-    shared = users.sparkSession.sparkContext.broadcast(items)
+    shared = users.sparkSession.sparkContext.broadcast((items, cold))
 
     def rank(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         known_models.cap_threads(settings.num_threads)
         packed = None
         for batch in batches:
             if packed is None:  # not before the first batch: a partition without users loads nothing
-                packed = ranker(shared.value, load() if load else None, settings)
+                all_items, cold_items = shared.value
+                packed = ranker(all_items, load() if load else None, settings, cold_items)
             for start in range(0, batch.num_rows, settings.batch_users):
                 yield packed.lists(batch.slice(start, settings.batch_users))
 

@@ -53,6 +53,7 @@ class Work(NamedTuple):
         num_models: how many a worker loads in the job.
         num_judged: recommenders whose lists for the gate the same job makes.
         is_explained: reasons by encoding users again.
+        num_cold: items of all cuts that are ranked by their features; each worker has a copy of their vectors.
     """
 
     num_users: int
@@ -73,6 +74,7 @@ class Work(NamedTuple):
     num_models: int = 1
     num_judged: int = 0
     is_explained: bool = False
+    num_cold: int = 0
 
 
 class Plan(NamedTuple):
@@ -167,6 +169,7 @@ def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> i
     ranking = max(block + _PAIR_BESIDE_BLOCK * pairs, _PAIR * pairs) + arrow + _PLACE * places + catalogue
     if work.is_explained and work.dim:
         ranking += 20 * places * work.dim
+    ranking += 3 * 4 * work.num_cold * work.dim  # as they came, unpacked, and their directions
     vectors = 4 * work.vocabulary * work.dim
     if not work.weights_bytes:
         return int(_PYTHON + ranking + vectors)  # similar items: the directions of all vectors

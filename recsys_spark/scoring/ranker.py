@@ -7,23 +7,25 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys_spark.ranking import rerank
+from recsys_spark.ranking import rerank, warm_and_cold
 from recsys_spark.ranking.top_n import Lists, empty_lists
-from recsys_spark.scoring import columns
-from recsys_spark.scoring.catalogue import POPULARITY, Catalogue, Pairs
+from recsys_spark.ranking.warm_and_cold import ColdItems
+from recsys_spark.scoring import columns, list_rows, pairs
+from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
 from recsys_spark.scoring.choice import Reorder, chosen
 from recsys_spark.scoring.forms import HISTORY, Explain, Histories, Rank, Vectors, explaining, ranking
 from recsys_spark.scoring.item_based import NAME as ITEM_BASED
 from recsys_spark.scoring.item_based import item_based
 from recsys_spark.scoring.known_models import LoadedModel
+from recsys_spark.scoring.pairs import Pairs
 from recsys_spark.scoring.reasons import Reasons, nothing
 from recsys_spark.scoring.rules import ListSettings
 
 TOO_FEW = "too_few_candidates"
 NEW_ITEMS = "new_items"
+BY_FEATURES = "_by_features"  # behind the name of what placed a cold item
 UNKNOWN = 1
 LEFT_OUT = ("seen", "blocked", "shown")  # lists of item_idx that a user may not get, by why
 
@@ -38,6 +40,7 @@ class Ranker:
         model, rank: None when popularity alone fills the lists.
         explain: None when no reasons are given.
         item_based: ranks and gives reasons for users with few events; None: `rank` does for all.
+        cold: items that the model ranks by their features; None: there are none.
     """
 
     items: Catalogue
@@ -46,6 +49,7 @@ class Ranker:
     explain: Explain | None
     settings: ListSettings
     item_based: tuple[Rank, Explain] | None = None
+    cold: ColdItems | None = None
 
     def lists(self, users: pa.RecordBatch) -> pa.RecordBatch:
         """Rank at most `batch_users` users; see `scoring.lists` for the columns in and out.
@@ -53,24 +57,28 @@ class Ranker:
         New items are drawn first, for the last places; the model's come first, popularity's fill the middle.
         """
         group = self.items.offer.groups(users["segment"], users["age"])
-        left_out = _together(*[columns.pairs(users[name]) for name in LEFT_OUT])
+        left_out = pairs.together(*[columns.pairs(users[name]) for name in LEFT_OUT])
         new, _ = self._drawn(users, group, left_out)
-        left_out = _together(left_out, _pairs(new))
+        left_out = pairs.together(left_out, pairs.of_lists(new))
         wanted = self.settings.num_items - new.num_items
-        by_model, reasons, is_capped, is_item_based = self._by_model(users, group, left_out, wanted, new)
-        num_by_model = by_model.num_items.copy()
-        left_out = _together(left_out, _pairs(by_model))
-        placed = np.concatenate([new.item_idx, by_model.item_idx], axis=1)
+        lists, reasons, is_capped, is_item_based = self._by_model(users, group, left_out, wanted, new)
+        num_by_model = lists.num_items.copy()
+        left_out = pairs.together(left_out, pairs.of_lists(lists))
+        placed = np.concatenate([new.item_idx, lists.item_idx], axis=1)
         popular, is_rest_capped = self._popular(users, group, left_out, wanted - num_by_model, placed)
-        _put_behind(by_model, popular)
-        _put_behind(by_model, new)
-        num_by = {
-            self._name: np.where(is_item_based, 0, num_by_model),
-            ITEM_BASED: np.where(is_item_based, num_by_model, 0),
-            POPULARITY: popular.num_items,
-            NEW_ITEMS: new.num_items,
-        }
-        return self._rows(users, by_model, reasons, num_by, is_capped | is_rest_capped)
+        _put_behind(lists, popular)
+        _put_behind(lists, new)
+        is_by_model = num_by_model > 0
+        return list_rows.record_batch(
+            users,
+            lists,
+            reasons,
+            np.full(len(users), self.explain is not None) | (is_item_based & is_by_model),
+            self._filled_by(lists, is_item_based, num_by_model, num_by_model + popular.num_items),
+            list_rows.either(is_by_model, self._name, POPULARITY),
+            list_rows.either(is_by_model, self.model.version if self.model else None, None),
+            self._why_short(users, lists.num_items, is_capped | is_rest_capped),
+        )
 
     @property
     def _name(self) -> str:
@@ -81,7 +89,7 @@ class Ranker:
 
         def rank(rows: Array, num_items: int) -> Lists:
             return self.items.drawn(
-                user_idx[rows], group[rows], num_items, _of_rows(left_out, rows, len(users))
+                user_idx[rows], group[rows], num_items, pairs.of_rows(left_out, rows, len(users))
             )
 
         return chosen(rank, np.full(len(users), wanted), wanted, 2 * wanted, self.items.limits)
@@ -111,7 +119,7 @@ class Ranker:
             if not len(rows):
                 continue
             own = {name: values[rows] for name, values in histories.items()}
-            own_left_out = _of_rows(left_out, rows, len(users))
+            own_left_out = pairs.of_rows(left_out, rows, len(users))
             best, is_capped[rows] = self._within_rules(
                 by, own, group[rows], own_left_out, wanted[rows], placed.item_idx[rows]
             )
@@ -129,7 +137,7 @@ class Ranker:
     ) -> tuple[Lists, Array]:
         def rank(some: Array, num_items: int) -> Lists:
             own = {name: values[some] for name, values in histories.items()}
-            return by(own, group[some], num_items, _of_rows(left_out, some, len(wanted)))
+            return by(own, group[some], num_items, pairs.of_rows(left_out, some, len(wanted)))
 
         return chosen(
             rank, wanted, self.settings.num_items, self._pool_items, self.items.limits, placed,
@@ -155,40 +163,27 @@ class Ranker:
     ) -> tuple[Lists, Array]:
         def rank(rows: Array, num_items: int) -> Lists:
             segments = users["segment"].take(pa.array(rows)).to_pylist()
-            own = _of_rows(left_out, rows, len(users))
+            own = pairs.of_rows(left_out, rows, len(users))
             return self.items.most_popular(segments, group[rows], num_items, own)
 
         num_items = self.settings.num_items
         pool_items = num_items if self.items.limits is None else 2 * num_items
         return chosen(rank, wanted, num_items, pool_items, self.items.limits, placed)
 
-    def _rows(
-        self,
-        users: pa.RecordBatch,
-        lists: Lists,
-        reasons: Reasons,
-        num_by: dict[str, Array],
-        is_capped: Array,
-    ) -> pa.RecordBatch:
-        num_items = lists.num_items
-        filled = np.arange(self.settings.num_items)[None, :] < num_items[:, None]
-        is_by_model = num_by[self._name] + num_by[ITEM_BASED] > 0
-        is_told = np.full(len(users), self.explain is not None) | (num_by[ITEM_BASED] > 0)
-        out = {
-            "user_idx": users["user_idx"],
-            "user_id": users["user_id"],
-            "items": columns.lists(num_items, pa.array(lists.item_idx[filled].astype(np.int32))),
-            "scores": columns.lists(num_items, pa.array(lists.scores[filled])),
-            "filled_by": _runs(num_by),
-            "because": _told(reasons.item_idx.astype(np.int32), filled, is_told),
-            "because_scores": _told(reasons.scores, filled, is_told),
-            "recommender": _either(is_by_model, self._name, POPULARITY),
-            "model_version": _either(is_by_model, self.model.version if self.model else None, None),
-            "segment": users["segment"],
-            "is_control": users["is_control"],
-            "reason": self._why_short(users, num_items, is_capped),
-        }
-        return pa.RecordBatch.from_arrays(list(out.values()), names=list(out))
+    def _filled_by(
+        self, lists: Lists, is_item_based: Array, num_by_model: Array, num_before_new: Array
+    ) -> pa.ListArray:
+        """The model's places, some of cold items, come first; then popularity's up to `num_before_new`; new items'."""
+        names = (
+            self._name, self._name + BY_FEATURES, ITEM_BASED, ITEM_BASED + BY_FEATURES, POPULARITY, NEW_ITEMS
+        )  # fmt: skip
+        of_model = np.broadcast_to(2 * is_item_based[:, None], lists.item_idx.shape)
+        if self.cold is not None:
+            of_model = of_model + warm_and_cold.places(self.cold.item_idx, lists.item_idx)[1]
+        place = np.arange(lists.item_idx.shape[1])[None, :]
+        others = np.where(place < num_before_new[:, None], names.index(POPULARITY), names.index(NEW_ITEMS))
+        sources = np.where(place < num_by_model[:, None], of_model, others)
+        return list_rows.runs(sources, list_rows.is_filled(lists), names)
 
     def _why_short(self, users: pa.RecordBatch, num_items: Array, is_capped: Array) -> pa.Array:
         """Null for a full list; else that candidates are too few, and which rules left some out."""
@@ -201,8 +196,13 @@ class Ranker:
         return pa.array(why, pa.string())
 
 
-def ranker(items: Catalogue, model: LoadedModel | None, settings: ListSettings) -> Ranker:
-    """Pack the candidates: trained items on offer for the model, used ones on offer for popularity."""
+def ranker(
+    items: Catalogue,
+    model: LoadedModel | None,
+    settings: ListSettings,
+    cold: ColdItems | None = None,
+) -> Ranker:
+    """Pack the candidates: trained and cold items on offer for the model, used ones on offer for popularity."""
     if model is None:
         return Ranker(items, None, None, None, settings)
     form, offered = model.form, (kinds(model, items), items.offer.factors)
@@ -210,10 +210,10 @@ def ranker(items: Catalogue, model: LoadedModel | None, settings: ListSettings) 
     if settings.item_based_max_events and isinstance(
         form, Vectors
     ):  # transitions are item-based by themselves
-        few = item_based(form, *offered, model.is_trained)
-    rank = ranking(form, *offered)
-    explain = explaining(form, *offered, settings.explain)
-    return Ranker(items, model, rank, explain, settings, few)
+        few = item_based(form, *offered, model.is_trained, cold)
+    rank = ranking(form, *offered, cold)
+    explain = explaining(form, *offered, settings.explain, cold)
+    return Ranker(items, model, rank, explain, settings, few, cold)
 
 
 def kinds(model: LoadedModel, items: Catalogue) -> NDArray[np.int32]:
@@ -222,31 +222,6 @@ def kinds(model: LoadedModel, items: Catalogue) -> NDArray[np.int32]:
     both = min(len(kind), len(items.offer.kind))
     kind[:both] = items.offer.kind[:both]
     return np.where(model.is_trained, kind, 0).astype(np.int32)
-
-
-def _pairs(lists: Lists) -> Pairs:
-    rows, places = np.nonzero(lists.item_idx)
-    return rows, lists.item_idx[rows, places]
-
-
-def _together(*pairs: Pairs) -> Pairs:
-    some = [pair for pair in pairs if len(pair[0])] or [pairs[0]]
-    return (
-        some[0]
-        if len(some) == 1
-        else (np.concatenate([p[0] for p in some]), np.concatenate([p[1] for p in some]))
-    )
-
-
-def _of_rows(pairs: Pairs, rows: Array, num_users: int) -> Pairs:
-    """The pairs of these users, numbered by their place in `rows`."""
-    if len(rows) == num_users:
-        return pairs
-    place = np.full(num_users, -1)
-    place[rows] = np.arange(len(rows))
-    renumbered = place[pairs[0]]
-    kept = renumbered >= 0
-    return renumbered[kept], pairs[1][kept]
 
 
 def _put_behind(lists: Lists, tail: Lists) -> None:
@@ -261,25 +236,3 @@ def _put_behind(lists: Lists, tail: Lists) -> None:
     lists.item_idx[rows, place] = tail.item_idx[rows, step]
     lists.scores[rows, place] = np.where(is_tail, last - (step + 1), tail.scores[rows, step])
     lists.num_items[:] += tail.num_items
-
-
-def _runs(num_by: dict[str, Array]) -> pa.ListArray:
-    """FILLED_BY [B] from how many places [B] each source filled, in the order of the list."""
-    counts = np.stack(list(num_by.values()), axis=1)
-    row, source = np.nonzero(counts)
-    runs = {
-        "source": pa.array(list(num_by), pa.string()).take(pa.array(source)),
-        "num_items": pa.array(counts[row, source].astype(np.int32)),
-    }
-    structs = pa.StructArray.from_arrays(list(runs.values()), names=list(runs))
-    return columns.lists((counts > 0).sum(axis=1), structs)
-
-
-def _told(values: Array, filled: Array, is_told: Array) -> pa.ListArray:
-    """One list a row; null where no reasons are given."""
-    told = filled & is_told[:, None]
-    return pc.if_else(pa.array(is_told), columns.lists(told.sum(axis=1), pa.array(values[told])), None)
-
-
-def _either(condition: Array, yes: str | None, no: str | None) -> pa.Array:
-    return pc.if_else(pa.array(condition), pa.scalar(yes, pa.string()), pa.scalar(no, pa.string()))

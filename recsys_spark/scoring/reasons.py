@@ -32,7 +32,7 @@ def by_leaving_out(
     histories: Mapping[str, Array],
     lists: Lists,
     encode: Callable[[Mapping[str, Array]], Array],
-    item_vectors: Array,
+    listed_vectors: Array,
 ) -> Reasons:
     """Encode each user once without each event, and compare the model's scores of the listed items.
 
@@ -41,9 +41,9 @@ def by_leaving_out(
     Args:
         histories: [B, L] by column, left-padded.
         encode: user vectors [B, D] from histories.
-        item_vectors: [V, D].
+        listed_vectors: [B, N, D], of the listed items.
     """
-    listed = item_vectors[lists.item_idx].astype(np.float64)  # [B, N, D]
+    listed = listed_vectors.astype(np.float64)
     items = histories["items"]
     scores = np.einsum("bd,bnd->bn", encode(histories).astype(np.float64), listed)
     is_only = (items > 0).sum(axis=1) == 1

@@ -24,6 +24,7 @@ def work(
     num_similar: int,
     history_length: int,
     num_judged: int,
+    num_cold: int = 0,
 ) -> Work:
     """Count the work; runs a Spark job over the users, and fetches the models to this machine.
 
@@ -31,6 +32,7 @@ def work(
         users: as `lists.with_history` gives them.
         models: all that the job loads.
         num_judged: recommenders whose lists for the gate the same job makes.
+        num_cold: items of all cuts that are ranked by their features.
     """
     num_users, num_left_out, max_left_out = _counted(users)
     chosen = {model.version: model for model in models}
@@ -58,6 +60,7 @@ def work(
         num_models=len(folders),
         num_judged=num_judged,
         is_explained=settings.explain and not is_counted,
+        num_cold=num_cold,
     )
 
 

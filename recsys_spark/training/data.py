@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsys_spark.errors import BadDataError
+from recsys_spark.models.item_tower import Columns
 from recsys_spark.tables import DataFile
 from recsys_spark.training.columns import ColumnType
 from recsys_spark.training.files import named, open_parquet
@@ -28,7 +29,7 @@ class Data(NamedTuple):
 
     sequences: Sequence[DataFile]  # SEQUENCE_EXAMPLES
     items: pa.Table  # ITEM_FEATURES
-    feature_names: Sequence[str]  # of the columns of the items' features, from FEATURE_COLUMNS
+    item_columns: Columns  # of the items' features, from FEATURE_COLUMNS
     data_end: dt.datetime  # every event is before this instant
 
 
@@ -88,12 +89,6 @@ def columns(settings: Settings, more: int, *, mask: bool) -> dict[str, ColumnTyp
     """The list columns that the network reads, `history_length` + `more` elements each."""
     dtypes = {**DTYPES, "mask": "int32"} if mask else DTYPES
     return {name: ColumnType(dtype, settings.history_length + more) for name, dtype in dtypes.items()}
-
-
-def feature_names(feature_columns: pa.Table) -> list[str]:
-    """The names of the items' features, in their order, from the rows of FEATURE_COLUMNS of one cut."""
-    of_items = feature_columns.filter(pc.equal(feature_columns["entity"], "item")).sort_by("position")
-    return [str(name) for name in of_items["name"].to_pylist()]
 
 
 def what_lacks(twin: Data, published: Data, valid: ValidationData | None, min_train_users: int) -> str | None:

@@ -65,7 +65,7 @@ def train(
     rows, epochs = [], settings.epochs
     for role, data in (("twin", twin), ("published", published)):
         began = time.monotonic()
-        counts, features = items_of(data.items, data.feature_names)
+        counts, features = items_of(data.items, data.item_columns.names)
         network = nets.SelfAttention(
             _shapes(settings, len(counts)), features, counts, settings.seed, settings.mixed_precision
         )
@@ -74,7 +74,7 @@ def train(
         )
         start = warm.start(earlier, role, data.data_end, ids) if earlier else None
         if start:
-            warm.apply(start, network, optimizer, settings, data.feature_names)
+            warm.apply(start, network, optimizer, settings, data.item_columns.names)
         feed = Feed(
             data.sequences, columns(settings, 1, mask=True), settings.batch_size, settings.seed,
             settings.window_row_groups, settings.num_threads, cluster.worker, cluster.num_workers,
@@ -86,7 +86,7 @@ def train(
             "num_workers": cluster.num_workers,
             "num_items": len(counts),
             "item_index_hash": index_hash.prefix_hash(ids, len(counts)),
-            "feature_names": list(data.feature_names),
+            "feature_names": list(data.item_columns.names),
             "data": {
                 "rows": feed.num_rows,
                 "sha256": feed.content_hash(),
@@ -115,7 +115,7 @@ def train(
         facts |= {"rows_per_epoch": fitted.rows_per_epoch, "epochs": epochs, "log": fitted.log}
         facts |= warm.saved(start, fitted.log, fitted.start_ndcg, feed.num_steps)
         if cluster.is_chief:
-            made = stored.store(network, optimizer, counts > 0, facts, fitted.speed, keep)
+            made = stored.store(network, optimizer, data.item_columns, facts, fitted.speed, keep)
             rows.append({"role": role, "data_end": data.data_end, **made})
         log.info("model_trained role=%s epochs=%d seconds=%.1f", role, epochs, time.monotonic() - began)
     return rows

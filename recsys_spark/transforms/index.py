@@ -94,6 +94,15 @@ def known_at(
     return index.where(F.col("run_date") <= F.lit(run_date)).unionByName(there)
 
 
+def known_before(index: DataFrame, end: dt.datetime) -> DataFrame:
+    """The rows of ids that somebody could have known before an instant: by an event, or numbered on an earlier day.
+
+    Args:
+        end: exclusive; the start of a day.
+    """
+    return index.where((F.col("first_seen_at") < F.lit(end)) | (F.col("run_date") < F.lit(end.date())))
+
+
 def idx_of(ids: DataFrame, index: DataFrame, kind: str) -> DataFrame:
     """The numbers of `ids`."""
     return ids.join(index.select(f"{kind}_id", f"{kind}_idx"), f"{kind}_id", how="inner").select(

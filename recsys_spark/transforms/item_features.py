@@ -10,7 +10,8 @@ from recsys_spark.transforms.numbers import indicator_columns, placed, scale, sc
 from recsys_spark.transforms.popularity import EVERYBODY
 from recsys_spark.transforms.titles import idf, tf_idf, title_terms
 
-NUMBERS = ("age_days", "log_popularity", "price", "year")
+EVENT_NUMBERS = ("age_days", "log_popularity")  # of an item's events
+NUMBERS = (*EVENT_NUMBERS, "price", "year")
 
 
 def described_items(
@@ -117,6 +118,11 @@ def item_features(described: DataFrame, item_stats: DataFrame) -> DataFrame:
         F.concat(one_hot, tf_idf(F.col("terms"), F.col("idf")), scaled(NUMBERS)).alias("features"),
         "cut",
     )
+
+
+def is_content(name: str) -> bool:
+    """Whether also an item without an event has the feature of this name."""
+    return name.removeprefix("has_") not in EVENT_NUMBERS
 
 
 def item_columns(item_stats: DataFrame) -> DataFrame:

@@ -42,6 +42,6 @@ def test_an_event_that_lowers_the_score_and_an_unknown_one_are_no_reasons():
 
     given = histories([(1, 0), (3, 5)], [(2, 0), (4, 5)])
     lists = Lists(np.array([[2, 0], [4, 2]]), np.array([[-2.0, 0.0], [12.0, 4.0]]), np.array([1, 2]))
-    got = by_leaving_out(given, lists, encode, vectors)
+    got = by_leaving_out(given, lists, encode, vectors[lists.item_idx])
     assert got.item_idx.tolist() == [[0, 0], [4, 4]]
     assert got.scores.tolist() == [[0.0, 0.0], [9.0, 3.0]]

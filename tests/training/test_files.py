@@ -19,6 +19,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from recsys_spark.errors import BadDataError, LakeError
+from recsys_spark.models.item_tower import Columns
 from recsys_spark.tables import DataFile
 from recsys_spark.training import files
 from recsys_spark.training.columns import ColumnType
@@ -159,7 +160,7 @@ def test_training_users_are_counted_on_what_only_fsspec_knows() -> None:
     uri = "memory://lake/windows.parquet"
     with fsspec.open(uri, "wb") as file:
         pq.write_table(pa.table({"window": [1, 0, 0]}), file)
-    data = Data([DataFile(uri, (3,))], pa.table({}), [], dt.datetime(2024, 3, 1))
+    data = Data([DataFile(uri, (3,))], pa.table({}), Columns([], [], []), dt.datetime(2024, 3, 1))
     valid = ValidationData(pa.table({}), [], [])
     assert what_lacks(data, data, valid, 3) == "twin_users=2 min_train_users=3"
     gone = data._replace(sequences=[DataFile("memory://lake/gone.parquet", (3,))])

@@ -1,0 +1,80 @@
+"""Lists of a batch of users as rows of LISTS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recsys_spark.ranking.top_n import Lists
+from recsys_spark.scoring import columns
+from recsys_spark.scoring.reasons import Reasons
+
+Array = NDArray[Any]
+
+
+def record_batch(
+    users: pa.RecordBatch,
+    lists: Lists,
+    reasons: Reasons,
+    is_told: Array,
+    filled_by: pa.ListArray,
+    recommender: pa.Array,
+    model_version: pa.Array,
+    why_short: pa.Array,
+) -> pa.RecordBatch:
+    """The columns of LISTS that ranking gives.
+
+    Args:
+        is_told: [B], whether reasons are given.
+    """
+    filled = is_filled(lists)
+    out = {
+        "user_idx": users["user_idx"],
+        "user_id": users["user_id"],
+        "items": columns.lists(lists.num_items, pa.array(lists.item_idx[filled].astype(np.int32))),
+        "scores": columns.lists(lists.num_items, pa.array(lists.scores[filled])),
+        "filled_by": filled_by,
+        "because": _told(reasons.item_idx.astype(np.int32), filled, is_told),
+        "because_scores": _told(reasons.scores, filled, is_told),
+        "recommender": recommender,
+        "model_version": model_version,
+        "segment": users["segment"],
+        "is_control": users["is_control"],
+        "reason": why_short,
+    }
+    return pa.RecordBatch.from_arrays(list(out.values()), names=list(out))
+
+
+def is_filled(lists: Lists) -> NDArray[np.bool_]:
+    """Which places [B, N] hold an item."""
+    return np.arange(lists.item_idx.shape[1])[None, :] < lists.num_items[:, None]
+
+
+def runs(sources: Array, filled: Array, names: Sequence[str]) -> pa.ListArray:
+    """FILLED_BY [B] from the source of each place [B, N], by its number in `names`."""
+    row, source = np.nonzero(filled)[0], sources[filled]
+    is_first = np.ones(len(row), np.bool_)
+    is_first[1:] = (row[1:] != row[:-1]) | (source[1:] != source[:-1])
+    starts = np.flatnonzero(is_first)
+    found = {
+        "source": pa.array(list(names), pa.string()).take(pa.array(source[starts])),
+        "num_items": pa.array(np.diff(starts, append=len(row)).astype(np.int32)),
+    }
+    structs = pa.StructArray.from_arrays(list(found.values()), names=list(found))
+    return columns.lists(np.bincount(row[starts], minlength=len(filled)), structs)
+
+
+def either(condition: Array, yes: str | None, no: str | None) -> pa.Array:
+    """One of two texts a row."""
+    return pc.if_else(pa.array(condition), pa.scalar(yes, pa.string()), pa.scalar(no, pa.string()))
+
+
+def _told(values: Array, filled: Array, is_told: Array) -> pa.ListArray:
+    """One list a row; null where no reasons are given."""
+    told = filled & is_told[:, None]
+    return pc.if_else(pa.array(is_told), columns.lists(told.sum(axis=1), pa.array(values[told])), None)
