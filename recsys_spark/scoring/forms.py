@@ -28,11 +28,14 @@ Explain = Callable[[Histories, Array, Lists], Reasons]
 class Vectors:
     """`encode` gives user vectors [B, D+1] from histories [B, L]; `item_vectors` [V, D+1], bias last.
 
+    `directions` [V, D] are the item vectors of length 1, without the bias: their products are cosines.
+
     A user's vector does not depend on the others of the batch, nor on how many they are.
     """
 
     encode: Encode
     item_vectors: NDArray[np.float32]
+    directions: NDArray[np.float32]
 
 
 Form = Vectors | Transitions

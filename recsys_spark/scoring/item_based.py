@@ -20,19 +20,6 @@ NAME = "item_based"
 
 Array = NDArray[Any]
 
-_NORMALISED_AT_ONCE = 65_536  # vectors in float64
-
-
-def directions(item_vectors: Array) -> NDArray[np.float32]:
-    """Vectors [V, D + 1] as float32 [V, D] of length 1, without the bias; one without a length stays 0."""
-    out = np.empty((len(item_vectors), item_vectors.shape[1] - 1), np.float32)
-    for start in range(0, len(out), _NORMALISED_AT_ONCE):
-        part = slice(start, start + _NORMALISED_AT_ONCE)
-        wide = item_vectors[part, :-1].astype(np.float64)
-        norms = np.linalg.norm(wide, axis=1, keepdims=True)
-        out[part] = wide / np.where(norms > 0, norms, 1)
-    return out
-
 
 def item_based(
     form: Vectors, kind: Array, factors: Array, is_trained: NDArray[np.bool_]
@@ -49,9 +36,9 @@ def item_based(
     with np.errstate(divide="ignore"):
         offsets = np.log(factors) / np.sqrt(max(form.item_vectors.shape[1] - 1, 1))
 
-    @functools.cache  # a copy of all vectors: only for a process that meets such a user
+    @functools.cache  # a pass over all directions: only for a process that meets such a user
     def items() -> Candidates:
-        return candidates(directions(form.item_vectors), kind, offsets)
+        return candidates(form.directions, kind, offsets)
 
     def own(histories: Histories) -> tuple[Array, NDArray[np.float64]]:
         """The items [B, E] of the events that say something, newest last, 0 pads; their directions [B, E, D]."""
