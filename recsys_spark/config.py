@@ -146,7 +146,7 @@ class RecommendSettings(Section):
     active_days: Count | Literal["all"]
     repeats: Literal["forbidden", "allowed"]
     item_based_max_events: Annotated[int, Field(ge=0)]
-    cold_items: Literal["by_features", "left_out"]
+    cold_items: Literal["left_out", "by_features"]
     explain: bool
     control_share: Share
     max_model_age_days: Annotated[int, Field(ge=0)]

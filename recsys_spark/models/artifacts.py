@@ -16,10 +16,13 @@ from safetensors.numpy import save as to_bytes
 from recsys_spark.errors import BadDataError
 
 WEIGHTS, SETTINGS = "weights.safetensors", "settings.json"
-ITEM_VECTORS, TRAINED_ITEMS, ITEM_TOWER = "item_vectors.npy", "trained_items.npy", "item_tower.npy"
+ITEM_VECTORS, ITEM_DIRECTIONS, TRAINED_ITEMS = "item_vectors.npy", "item_directions.npy", "trained_items.npy"
+ITEM_TOWER = "item_tower.npy"
 OPTIMIZER = "optimizer.safetensors"  # in a folder of its own: only a warm start reads it
 
 FloatArray = npt.NDArray[np.float32]
+
+_NORMALISED_AT_ONCE = 65_536  # vectors in float64
 
 
 def save(
@@ -40,12 +43,24 @@ def save(
     """
     arrays: dict[str, npt.NDArray[Any]] = {
         ITEM_VECTORS: np.asarray(item_vectors, np.float32),
+        ITEM_DIRECTIONS: directions(item_vectors),
         TRAINED_ITEMS: trained_items.astype(np.bool_),
     }
     if item_tower is not None:
         arrays[ITEM_TOWER] = np.asarray(item_tower, np.float32)
     files = save_folder(folder, settings, arrays) | save_arrays(folder, WEIGHTS, weights)
     return files[WEIGHTS], files
+
+
+def directions(item_vectors: npt.NDArray[Any]) -> FloatArray:
+    """Vectors [V, D + 1] as float32 [V, D] of length 1, without the bias; one without a length stays 0."""
+    out = np.empty((len(item_vectors), item_vectors.shape[1] - 1), np.float32)
+    for start in range(0, len(out), _NORMALISED_AT_ONCE):
+        part = slice(start, start + _NORMALISED_AT_ONCE)
+        wide = item_vectors[part, :-1].astype(np.float64)
+        norms = np.linalg.norm(wide, axis=1, keepdims=True)
+        out[part] = wide / np.where(norms > 0, norms, 1)
+    return out
 
 
 def save_folder(
@@ -136,6 +151,11 @@ def load_weights(folder: Path, left_out: Container[str] = ()) -> dict[str, npt.N
 def load_item_vectors(folder: Path) -> FloatArray:
     """[V, D + 1] as a memory map: the processes of one machine share its pages."""
     return load_array(folder / ITEM_VECTORS, "r")
+
+
+def load_item_directions(folder: Path) -> FloatArray:
+    """[V, D], what `directions` gives of the item vectors, as a memory map like them."""
+    return load_array(folder / ITEM_DIRECTIONS, "r")
 
 
 def load_trained_items(folder: Path) -> npt.NDArray[np.bool_]:

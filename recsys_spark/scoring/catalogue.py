@@ -20,6 +20,7 @@ from recsys_spark.ranking.caps import Caps
 from recsys_spark.ranking.top_n import Lists
 from recsys_spark.scoring import choice, columns
 from recsys_spark.scoring.offer import Offer, boosts_of, offer
+from recsys_spark.scoring.pairs import Pairs
 from recsys_spark.scoring.rules import NO_RULES, Rules
 
 POPULARITY = "popularity"
@@ -27,7 +28,6 @@ POPULARITY = "popularity"
 COLUMNS = ("item_idx", "item_id", "is_available", "categories", "seller", "segments", "min_age", "num_events")
 
 Array = NDArray[Any]
-Pairs = tuple[Array, Array]  # (user row, item_idx)
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from recsys_spark.ranking import item_item, warm_and_cold
 from recsys_spark.ranking.item_item import ItemItem
 from recsys_spark.ranking.top_n import Lists
 from recsys_spark.ranking.warm_and_cold import ColdItems
+from recsys_spark.scoring.pairs import Pairs
 from recsys_spark.scoring.reasons import Reasons, by_leaving_out
 
 Array = NDArray[Any]
-Pairs = tuple[Array, Array]  # (user row, item_idx)
 HISTORY = ("items", "types", "values", "gaps", "weights")  # columns of HISTORIES, each [B, L]
 Histories = Mapping[str, Array]
 Encode = Callable[[Histories], NDArray[np.float32]]
@@ -29,11 +29,14 @@ Explain = Callable[[Histories, Array, Lists], Reasons]
 class Vectors:
     """`encode` gives user vectors [B, D+1] from histories [B, L]; `item_vectors` [V, D+1], bias last.
 
+    `directions` [V, D] are the item vectors of length 1, without the bias: their products are cosines.
+
     A user's vector does not depend on the others of the batch, nor on how many they are.
     """
 
     encode: Encode
     item_vectors: NDArray[np.float32]
+    directions: NDArray[np.float32]
 
 
 Form = Vectors | Transitions

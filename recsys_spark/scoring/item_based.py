@@ -12,28 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_spark.models import artifacts
 from recsys_spark.ranking import warm_and_cold
 from recsys_spark.ranking.top_n import Lists
 from recsys_spark.ranking.warm_and_cold import Both, ColdItems
-from recsys_spark.scoring.forms import Explain, Histories, Pairs, Rank, Vectors
+from recsys_spark.scoring.forms import Explain, Histories, Rank, Vectors
+from recsys_spark.scoring.pairs import Pairs
 from recsys_spark.scoring.reasons import Reasons, nothing
 
 NAME = "item_based"
 
 Array = NDArray[Any]
-
-_NORMALISED_AT_ONCE = 65_536  # vectors in float64
-
-
-def directions(item_vectors: Array) -> NDArray[np.float32]:
-    """Vectors [V, D + 1] as float32 [V, D] of length 1, without the bias; one without a length stays 0."""
-    out = np.empty((len(item_vectors), item_vectors.shape[1] - 1), np.float32)
-    for start in range(0, len(out), _NORMALISED_AT_ONCE):
-        part = slice(start, start + _NORMALISED_AT_ONCE)
-        wide = item_vectors[part, :-1].astype(np.float64)
-        norms = np.linalg.norm(wide, axis=1, keepdims=True)
-        out[part] = wide / np.where(norms > 0, norms, 1)
-    return out
 
 
 def item_based(
@@ -54,13 +43,13 @@ def item_based(
         cold: items beside the form's own.
     """
     if cold is not None:
-        cold = cold._replace(vectors=directions(cold.vectors))
+        cold = cold._replace(vectors=artifacts.directions(cold.vectors))
     with np.errstate(divide="ignore"):
         offsets = np.log(factors) / np.sqrt(max(form.item_vectors.shape[1] - 1, 1))
 
-    @functools.cache  # a copy of all vectors: only for a process that meets such a user
+    @functools.cache  # a pass over all directions: only for a process that meets such a user
     def items() -> Both:
-        return warm_and_cold.candidates(directions(form.item_vectors), kind, offsets, cold)
+        return warm_and_cold.candidates(form.directions, kind, offsets, cold)
 
     def own(histories: Histories) -> tuple[Array, NDArray[np.float64]]:
         """The items [B, E] of the events that say something, newest last, 0 pads; their directions [B, E, D]."""
@@ -75,7 +64,7 @@ def item_based(
 
     def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
         events, vectors = own(histories)
-        listed = warm_and_cold.vectors_of(items().warm.vectors, cold, lists.item_idx).astype(
+        listed = warm_and_cold.vectors_of(form.directions, cold, lists.item_idx).astype(
             np.float64
         )  # [B, N, D]
         best = nothing(lists)

@@ -146,7 +146,7 @@ def _vectors(folder: Path, num_threads: int) -> Vectors:
     from recsys_spark.models import self_attention
 
     encode = self_attention.load_encoder(folder, num_threads)
-    return Vectors(encode, artifacts.load_item_vectors(folder))
+    return Vectors(encode, artifacts.load_item_vectors(folder), artifacts.load_item_directions(folder))
 
 
 def cap_threads(num_threads: int) -> None:

@@ -1,8 +1,8 @@
 """The plan of a scoring job, made before it starts: partitions, Arrow batches, blocks, and whether memory suffices.
 
-What a worker takes was measured as the peak of its resident memory less the item vectors, which the workers of
-a machine share; a worker that first has to compile its loops comes within a few per cent of it, one that finds them
-compiled stays a quarter below.
+What a worker takes was measured as the peak of its resident memory less the item vectors and their directions,
+which the workers of a machine share; a worker that first has to compile its loops comes within a few per cent of it,
+one that finds them compiled stays a quarter below.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TASKS_PER_CORE = 3
 _TASK_SCORES = 400_000_000  # fewer are not worth a task: a worker that has to start takes as long
 _USER_SCORES = 100_000  # as many scores as all else that is done for a user
 
-_PYTHON = 330 * MIB  # interpreter, pyspark, pyarrow, NumPy, and the loops while they are compiled
+_PYTHON = 345 * MIB  # interpreter, pyspark, pyarrow, NumPy, and the loops while they are compiled
 _TENSORFLOW = 560 * MIB
 _ADDRESSES, _TENSORFLOW_ADDRESSES = 1536 * MIB, 2304 * MIB  # reserved and never touched
 _PLACE, _PAIR, _PAIR_BESIDE_BLOCK = 160, 48, 24  # a place of a pool and a left-out pair in NumPy and Arrow
@@ -48,7 +48,7 @@ class Work(NamedTuple):
         place_bytes: of a listed place in the output's files.
         num_counts: popularity counts of all segments.
         id_bytes: mean length of an item id.
-        weights_bytes: of a network that encodes users, as stored; 0: there is none.
+        has_network: whether one encodes users.
         matrix_bytes: of an item-to-item model, as stored; 0: it has none.
         num_models: how many a worker loads in the job.
         num_judged: recommenders whose lists for the gate the same job makes.
@@ -69,7 +69,7 @@ class Work(NamedTuple):
     place_bytes: int = PLACE_BYTES
     num_counts: int = 0
     id_bytes: int = 16
-    weights_bytes: int = 0
+    has_network: bool = False
     matrix_bytes: int = 0
     num_models: int = 1
     num_judged: int = 0
@@ -86,7 +86,8 @@ class Plan(NamedTuple):
         block_items, block_users: of a matrix product.
         num_workers: of an executor, that have a task.
         worker_bytes: of one Python worker at its peak, what it shares left out.
-        shared_bytes: of the item vectors or item-to-item weights, which the workers of a machine share.
+        shared_bytes: of the item vectors and their directions, or of item-to-item weights, which the workers of
+            a machine share.
     """
 
     num_partitions: int
@@ -110,7 +111,7 @@ def planned(work: Work, room: Room, file_bytes: int) -> Plan:
     """
     items, users = blocks(work)
     rows = arrow_rows(work)
-    shared = work.num_models * (work.vocabulary * work.dim * 4 + work.matrix_bytes)
+    shared = work.num_models * (work.vocabulary * max(0, 2 * work.dim - 1) * 4 + work.matrix_bytes)
     partitions = num_partitions(work, room.num_cores, file_bytes)
     workers = min(room.num_workers, partitions * (1 + work.num_judged))
     plan = Plan(
@@ -123,7 +124,7 @@ def planned(work: Work, room: Room, file_bytes: int) -> Plan:
         work.num_users, work.vocabulary, partitions, rows, items, users, workers,
         plan.worker_bytes // MIB, shared // MIB, room.num_bytes // MIB,
     )  # fmt: skip
-    _refuse(plan, room, _TENSORFLOW_ADDRESSES if work.weights_bytes else _ADDRESSES)
+    _refuse(plan, room, _TENSORFLOW_ADDRESSES if work.has_network else _ADDRESSES)
     return plan
 
 
@@ -154,7 +155,7 @@ def blocks(work: Work) -> tuple[int, int]:
 
 
 def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> int:
-    """Resident memory of a worker at its peak, the mapped item vectors left out.
+    """Resident memory of a worker at its peak, the mapped files of the model left out.
 
     What the heaviest user may not get counts in full, that of the others of the batch by its mean.
     """
@@ -170,14 +171,9 @@ def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> i
     if work.is_explained and work.dim:
         ranking += 20 * places * work.dim
     ranking += 3 * 4 * work.num_cold * work.dim  # as they came, unpacked, and their directions
-    vectors = 4 * work.vocabulary * work.dim
-    if not work.weights_bytes:
-        return int(_PYTHON + ranking + vectors)  # similar items: the directions of all vectors
-    # The encoder keeps its variables and two copies of the vectors, and while it is loaded the file and one more.
-    model, loading = work.weights_bytes + 2 * vectors, work.weights_bytes + vectors
-    lists = work.num_models * model + max(loading, ranking)
-    similar = model + vectors + ranking
-    return int(_PYTHON + _TENSORFLOW + _encoding(work) + max(lists, similar))
+    if work.has_network:
+        ranking += _TENSORFLOW + _encoding(work)
+    return int(_PYTHON + ranking)
 
 
 def _encoding(work: Work) -> int:

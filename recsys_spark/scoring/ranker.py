@@ -207,9 +207,8 @@ def ranker(
         return Ranker(items, None, None, None, settings)
     form, offered = model.form, (kinds(model, items), items.offer.factors)
     few = None
-    if settings.item_based_max_events and isinstance(
-        form, Vectors
-    ):  # transitions are item-based by themselves
+    # transitions are item-based by themselves
+    if settings.item_based_max_events and isinstance(form, Vectors):
         few = item_based(form, *offered, model.is_trained, cold)
     rank = ranking(form, *offered, cold)
     explain = explaining(form, *offered, settings.explain, cold)

@@ -19,7 +19,6 @@ from recsys_spark.ranking.top_n import Lists, candidates, top_n
 from recsys_spark.scoring import columns, known_models
 from recsys_spark.scoring.catalogue import Catalogue
 from recsys_spark.scoring.forms import Vectors, ranking
-from recsys_spark.scoring.item_based import directions
 from recsys_spark.scoring.known_models import KnownModel, LoadedModel
 from recsys_spark.scoring.ranker import kinds
 
@@ -60,7 +59,7 @@ def most_alike(model: LoadedModel, items: Catalogue) -> Alike:
     """What finds the trained items on offer to anybody that are most like each of some trained ones."""
     is_allowed = kinds(model, items) > 0
     if isinstance(model.form, Vectors):
-        return _by_cosine(directions(model.form.item_vectors), is_allowed)
+        return _by_cosine(model.form.directions, is_allowed)
     follow = ranking(model.form, is_allowed, item_item.ALLOWED)
 
     def after(item_idx: Array, num_similar: int) -> Lists:

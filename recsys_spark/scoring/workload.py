@@ -53,7 +53,7 @@ def work(
         place_bytes=PLACE_BYTES + (REASON_BYTES if settings.explain or is_counted else 0),
         num_counts=len(items.popularity.item_idx),
         id_bytes=items.item_ids.nbytes // max(1, known),
-        weights_bytes=max((_size(folder, artifacts.WEIGHTS) for folder in folders), default=0),
+        has_network=any((folder / artifacts.WEIGHTS).is_file() for folder in folders),
         matrix_bytes=max(
             (_size(folder, transitions.NEIGHBOURS, transitions.WEIGHTS) for folder in folders), default=0
         ),

@@ -81,7 +81,7 @@ def main(folder: Path, num_items: int, pool_items: int, batch_users: int, num_tr
         )
 
     is_trained = (np.arange(len(vectors)) >= 2) & (np.arange(len(vectors)) < 2 + num_trained)
-    model = LoadedModel("given", "v1", Vectors(encode, vectors), is_trained)
+    model = LoadedModel("given", "v1", Vectors(encode, vectors, vectors), is_trained)  # nobody has few events
     how = Rerank("diversity", 0.3, pool_items) if pool_items > num_items else Rerank()
     made = ranker(items, model, ListSettings(num_items, batch_users, 1, rerank=how))
     with (folder / "users").open("rb") as file, Path("/dev/null").open("wb") as out:

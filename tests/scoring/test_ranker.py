@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from recsys_spark.models import artifacts
 from recsys_spark.models.transitions import Transitions
 from recsys_spark.scoring.catalogue import catalogue, segment_lists
 from recsys_spark.scoring.forms import Vectors
@@ -31,7 +32,7 @@ def encode(history):
 def model(untrained=()):
     is_trained = np.ones(V, dtype=bool)
     is_trained[[0, 1, *untrained]] = False
-    return LoadedModel("attention", "v1", Vectors(encode, VECTORS), is_trained)
+    return LoadedModel("attention", "v1", Vectors(encode, VECTORS, artifacts.directions(VECTORS)), is_trained)
 
 
 def items(

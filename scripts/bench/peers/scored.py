@@ -117,7 +117,9 @@ def load(user_factors: str, item_factors: str) -> LoadedModel:
         return users[histories["gaps"][:, -1]]
 
     is_trained = np.arange(len(vectors)) >= 2
-    return LoadedModel("factors", "bench", Vectors(encode, vectors), is_trained)
+    return LoadedModel(
+        "factors", "bench", Vectors(encode, vectors, vectors), is_trained
+    )  # no list is item-based
 
 
 def als(spark: SparkSession, folder: Path, user_factors: Path, item_factors: Path) -> ALSModel:
