@@ -55,6 +55,7 @@ def test_hits_are_the_listed_items_of_the_same_users_truth():
     assert metrics.hits_of(item_idx[:0], truth[:0], num_truth[:0]).shape == (0, 3)
 
 
+@pytest.mark.slow  # ranx compiles for half a minute
 @pytest.mark.parametrize("k", [1, 5, 10, 15])
 def test_agree_with_ranx_on_strict_scores(k):
     rng = np.random.default_rng(11)

@@ -152,18 +152,25 @@ def lake(spark, tmp_path_factory):
     return folder / "lake", source, how
 
 
-def places_of(root, item_id):
-    """Sources of the places of an item in the night's lists."""
+def places_of(root, item_id, cut="night"):
+    """Sources of the places of an item in the lists of a cut."""
     lake = Lake(str(root))
     rows = lake.read_rows(tables.ITEM_FEATURES, nights.FIRST, cut="night").to_pylist()
     [idx] = [row["item_idx"] for row in rows if row["item_id"] == item_id]
     found = []
-    for row in lake.read_rows(tables.LISTS, nights.FIRST, cut="night").to_pylist():
+    for row in lake.read_rows(tables.LISTS, nights.FIRST, cut=cut).to_pylist():
         told = [run["source"] for run in row["filled_by"] for _ in range(run["num_items"])]
         found += [source for item, source in zip(row["items"], told, strict=True) if item == idx]
     return found
 
 
+@pytest.mark.slow
+def test_the_twin_is_not_judged_with_an_item_that_came_after_the_cut(lake):
+    assert places_of(lake[0], nights.NEVER_SEEN)
+    assert places_of(lake[0], nights.NEVER_SEEN, cut="test") == []
+
+
+@pytest.mark.slow
 def test_an_item_that_nobody_saw_is_listed_by_its_features_and_by_setting_left_out(spark, lake):
     root, source, how = lake
     sources = places_of(root, nights.NEVER_SEEN)
@@ -179,6 +186,7 @@ def test_an_item_that_nobody_saw_is_listed_by_its_features_and_by_setting_left_o
     assert places_of(root, nights.NEVER_SEEN) == []
 
 
+@pytest.mark.slow
 def test_the_model_keeps_the_columns_of_its_tower(lake):
     for row in nights.rows(lake[0], tables.MODELS, nights.FIRST):
         content = json.loads(row["manifest"])["content"]

@@ -136,6 +136,22 @@ def test_the_published_lists_and_the_twins_are_item_based_for_the_same_users(lak
     assert all(found == {"self_attention"} for (_, u), found in sources.items() if u > 3)
 
 
+def test_a_model_stored_without_an_item_tower_ranks_trained_items_only_and_says_so(
+    lake, spark, config, caplog
+):
+    before = lists(lake, "test") + lists(lake, "night")
+    options = ["recommend.num_items=3", "recommend.num_similar=2", "recommend.control_share=0.3",
+               "recommend.item_based_max_events=1", "recommend.cold_items=by_features"]  # fmt: skip
+    chosen = settings.load(options=[f"lake.root={config.lake.root}", *options])
+    with caplog.at_level("INFO"):
+        job("recommend")(spark, lake, chosen, D)
+    said = [line for line in caplog.messages if "reason=no_item_tower" in line]
+    assert len(said) == 2 and all(
+        line.startswith("cold_items_left_out model=self_attention") for line in said
+    )
+    assert lists(lake, "test") + lists(lake, "night") == before
+
+
 def test_the_judged_lists_are_one_a_recommender_and_user_without_control_group(lake):
     rows = lists(lake, "test")
     assert sorted((row["recommender"], row["user_idx"]) for row in rows) == [

@@ -136,6 +136,11 @@ def test_explanations_by_encoding_again_hold_the_vectors_of_all_listed_items():
     assert more - planned(work, ROOM, FILE).worker_bytes == 256 * 1000 * 65 * 20
 
 
+def test_vectors_of_cold_items_lie_in_every_worker_with_their_directions():
+    more = planned(WORK._replace(num_cold=10_000), ROOM, FILE)
+    assert more.worker_bytes - planned(WORK, ROOM, FILE).worker_bytes == 10_000 * 65 * 4 * 3
+
+
 def test_the_plan_is_logged_in_one_line(caplog):
     with caplog.at_level("INFO", "recsys_spark"):
         planned(WORK, ROOM, FILE)

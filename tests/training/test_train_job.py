@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 
 from recsys_spark import config, tables
 from recsys_spark.lake import Lake
-from recsys_spark.models import artifacts, self_attention
+from recsys_spark.models import artifacts, item_tower, self_attention
 from recsys_spark.training.index_hash import prefix_hash
 
 D = dt.date(2024, 3, 1)
@@ -194,6 +194,26 @@ def test_the_stored_model_is_whole_and_ranks_the_planted_item_first(
     for user, history in enumerate(histories):
         scores[user, history["items"]] = -np.inf
     assert np.mean(scores.argmax(axis=1) == [item(user, 5) for user in range(NUM_ITEMS)]) > 0.6
+
+
+def test_the_stored_tower_is_the_networks_own_with_the_id_unknown(
+    lake: Lake, models: list[dict[str, Any]]
+) -> None:
+    from recsys_spark.models import self_attention_network as nets
+
+    columns = item_tower.Columns(FEATURES, [0.0, 0.0], [1.0, 1.0])
+    for row in models:
+        folder = lake.get_model(row["version"])
+        network = nets.from_weights(
+            nets.Settings(**artifacts.load_settings(folder)), artifacts.load_weights(folder)
+        )
+        projection = np.asarray(network.feature_projection)
+        network.feature_projection.assign(projection * [[1], [0]])  # without what the category says
+        rest = network.item_vectors()[artifacts.load_trained_items(folder)].mean(axis=0)  # all are as rare
+        content = item_tower.Content(**json.loads(row["manifest"])["content"])
+        tower = item_tower.Tower(content, artifacts.load_array(folder / artifacts.ITEM_TOWER, None))
+        got, _ = item_tower.vectors(np.array([[9.0, 1.0]], np.float32), columns, tower)
+        np.testing.assert_allclose(got[0], rest + np.append(projection[1], 0), rtol=1e-4, atol=1e-5)
 
 
 def test_running_again_gives_equal_rows(lake: Lake, models: list[dict[str, Any]], tmp_path: Path) -> None:
