@@ -62,6 +62,11 @@ def empty_lists(num_users: int, num_items: int) -> Lists:
     )
 
 
+def is_filled(lists: Lists) -> NDArray[np.bool_]:
+    """Which places [B, N] hold an item."""
+    return np.arange(lists.item_idx.shape[1])[None, :] < lists.num_items[:, None]
+
+
 def blocks(vocabulary: int, num_items: int) -> tuple[int, int]:
     """Items and users of a block, for lists of `num_items`: users give way where their survivors are many.
 

@@ -56,8 +56,7 @@ def top_n(
         place, is_cold = places(items.cold_idx, left_out[1])
         left_out = left_out[0][is_cold], place[is_cold]
     cold = exact.top_n(user_vectors, items.cold, num_items, left_out, group)
-    filled = np.arange(num_items)[None, :] < cold.num_items[:, None]
-    cold_idx = np.where(filled, items.cold_idx[cold.item_idx], 0)
+    cold_idx = np.where(exact.is_filled(cold), items.cold_idx[cold.item_idx], 0)
     return _merged(warm, Lists(cold_idx, cold.scores, cold.num_items))
 
 
@@ -84,10 +83,6 @@ def _merged(one: Lists, other: Lists) -> Lists:
     scores = np.concatenate([one.scores, other.scores], axis=1)
     scores[item_idx == 0] = -np.inf
     best = np.lexsort((item_idx, -scores), axis=1)[:, :num_items]
+    item_idx, scores = (np.take_along_axis(values, best, axis=1) for values in (item_idx, scores))
     num = np.minimum(one.num_items + other.num_items, num_items)
-    filled = np.arange(num_items)[None, :] < num[:, None]
-    return Lists(
-        np.where(filled, np.take_along_axis(item_idx, best, axis=1), 0),
-        np.where(filled, np.take_along_axis(scores, best, axis=1), 0.0),
-        num,
-    )
+    return Lists(item_idx, np.where(item_idx > 0, scores, 0.0), num)

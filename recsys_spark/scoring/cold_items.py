@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
@@ -16,6 +15,7 @@ from recsys_spark.models import artifacts, item_tower
 from recsys_spark.models.item_tower import Columns, Tower
 from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring.catalogue import Catalogue
+from recsys_spark.scoring.columns import feature_rows
 from recsys_spark.scoring.known_models import KnownModel
 
 log = logging.getLogger(__name__)
@@ -83,15 +83,8 @@ def _tower(model: KnownModel, folder: Path) -> Tower:
 def _vectors(
     found: pa.Table, columns: Columns, tower: Tower
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    lists = found["features"].combine_chunks()
-    values = lists.flatten().to_numpy(zero_copy_only=False)
-    lengths = pc.unique(pc.list_value_length(lists)).to_pylist()
-    if lengths not in ([], [len(columns.names)]) or not np.isfinite(values).all():
-        raise BadDataError(
-            f"item_features: expected {len(columns.names)} finite features in each row, as feature_columns says, got "
-            f"lengths {sorted(lengths, key=str)}; run build_features again"
-        )
-    features = values.reshape(len(lists), len(columns.names))
+    num = len(columns.names)
+    features = feature_rows(found["features"], num) if len(found) else np.zeros((0, num), np.float32)
     vectors = np.empty((len(features), tower.rows.shape[1]), np.float32)
     is_known = np.empty(len(features), np.bool_)
     for start in range(0, len(features), _AT_ONCE):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recsys_spark.errors import BadDataError
 from recsys_spark.ranking.beyond_accuracy import Categories
 
 Array = NDArray[Any]
@@ -28,6 +29,23 @@ def matrix(column: pa.ListArray, length: int) -> Array:
     out = np.zeros((len(num), length), dtype=values.dtype)
     out[num > 0] = values.reshape(-1, length)
     return out
+
+
+def feature_rows(column: pa.ChunkedArray, num: int) -> NDArray[np.float32]:
+    """The column `features` of ITEM_FEATURES as [rows, `num`].
+
+    Raises:
+        BadDataError: an item has another number of features, or one is not finite.
+    """
+    lists = column.combine_chunks()
+    sizes = np.unique(pc.list_value_length(lists).to_numpy(zero_copy_only=False))
+    values = lists.flatten().to_numpy(zero_copy_only=False)
+    if sizes.tolist() != [num] or not np.isfinite(values).all():
+        raise BadDataError(
+            f"item_features: expected {num} finite features in each row, as feature_columns says, got "
+            f"lengths {sizes.tolist()}; run build_features again"
+        )
+    return np.asarray(values.reshape(len(lists), num))
 
 
 def longest(column: pa.ListArray) -> int:

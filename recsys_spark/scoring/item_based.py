@@ -57,16 +57,15 @@ def item_based(
         is_known = is_trained[events]
         order = np.argsort(is_known, axis=1, kind="stable")[:, -max(int(is_known.sum(axis=1).max()), 1) :]
         kept = np.take_along_axis(np.where(is_known, events, 0), order, axis=1)
-        return kept, items().warm.vectors[kept].astype(np.float64) * (kept > 0)[:, :, None]
+        return kept, form.directions[kept].astype(np.float64) * (kept > 0)[:, :, None]
 
     def rank(histories: Histories, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
         return warm_and_cold.top_n(own(histories)[1].sum(axis=1), items(), num_items, left_out, group)
 
     def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
         events, vectors = own(histories)
-        listed = warm_and_cold.vectors_of(form.directions, cold, lists.item_idx).astype(
-            np.float64
-        )  # [B, N, D]
+        listed = warm_and_cold.vectors_of(form.directions, cold, lists.item_idx)  # [B, N, D]
+        listed = listed.astype(np.float64)
         best = nothing(lists)
         for place in range(events.shape[1] - 1, -1, -1):  # the newer event wins a tie
             parts = np.einsum("bd,bnd->bn", vectors[:, place], listed)

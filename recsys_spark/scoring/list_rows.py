@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys_spark.ranking.top_n import Lists
+from recsys_spark.ranking.top_n import Lists, is_filled
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.reasons import Reasons
 
@@ -48,11 +48,6 @@ def record_batch(
         "reason": why_short,
     }
     return pa.RecordBatch.from_arrays(list(out.values()), names=list(out))
-
-
-def is_filled(lists: Lists) -> NDArray[np.bool_]:
-    """Which places [B, N] hold an item."""
-    return np.arange(lists.item_idx.shape[1])[None, :] < lists.num_items[:, None]
 
 
 def runs(sources: Array, filled: Array, names: Sequence[str]) -> pa.ListArray:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys_spark.ranking import rerank, warm_and_cold
-from recsys_spark.ranking.top_n import Lists, empty_lists
+from recsys_spark.ranking.top_n import Lists, empty_lists, is_filled
 from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring import columns, list_rows, pairs
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
@@ -183,7 +183,7 @@ class Ranker:
         place = np.arange(lists.item_idx.shape[1])[None, :]
         others = np.where(place < num_before_new[:, None], names.index(POPULARITY), names.index(NEW_ITEMS))
         sources = np.where(place < num_by_model[:, None], of_model, others)
-        return list_rows.runs(sources, list_rows.is_filled(lists), names)
+        return list_rows.runs(sources, is_filled(lists), names)
 
     def _why_short(self, users: pa.RecordBatch, num_items: Array, is_capped: Array) -> pa.Array:
         """Null for a full list; else that candidates are too few, and which rules left some out."""
@@ -228,7 +228,7 @@ def _put_behind(lists: Lists, tail: Lists) -> None:
 
     Behind other items each score is one below the score before it: they have another scale.
     """
-    rows, step = np.nonzero(np.arange(tail.item_idx.shape[1])[None, :] < tail.num_items[:, None])
+    rows, step = np.nonzero(is_filled(tail))
     place = lists.num_items[rows] + step
     last = lists.scores[rows, np.maximum(lists.num_items[rows] - 1, 0)]
     is_tail = lists.num_items[rows] > 0

@@ -15,7 +15,7 @@ from pyspark.sql.types import StructType
 
 from recsys_spark import tables
 from recsys_spark.ranking import item_item
-from recsys_spark.ranking.top_n import Lists, candidates, top_n
+from recsys_spark.ranking.top_n import Lists, candidates, is_filled, top_n
 from recsys_spark.scoring import columns, known_models
 from recsys_spark.scoring.catalogue import Catalogue
 from recsys_spark.scoring.forms import Vectors, ranking
@@ -87,7 +87,7 @@ def _lists(
     kept = np.flatnonzero(model.is_trained[known])
     own = known[kept]
     best = alike(own, num_similar)
-    filled = np.arange(num_similar)[None, :] < best.num_items[:, None]
+    filled = is_filled(best)
     listed = pa.array(best.item_idx[filled])
     struct = {
         "item_id": items.item_ids.take(listed),

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsys_spark.errors import BadDataError
 from recsys_spark.models.item_tower import Columns
+from recsys_spark.scoring.columns import feature_rows
 from recsys_spark.tables import DataFile
 from recsys_spark.training.columns import ColumnType
 from recsys_spark.training.files import named, open_parquet
@@ -130,16 +130,9 @@ def items_of(rows: pa.Table, names: Sequence[str]) -> tuple[npt.NDArray[np.int64
     counts = num_events(rows)
     rows = rows.filter(pc.less(rows["item_idx"], len(counts))).combine_chunks()
     place = rows["item_idx"].to_numpy()
-    lists = rows["features"].combine_chunks()
-    lengths = np.unique(pc.list_value_length(lists).to_numpy(zero_copy_only=False))
-    values = lists.flatten().to_numpy(zero_copy_only=False)
-    if lengths.tolist() != [len(names)] or not np.isfinite(values).all():
-        raise BadDataError(
-            f"item_features: expected {len(names)} finite features in each row, as feature_columns says, got "
-            f"lengths {lengths.tolist()}; run build_features again"
-        )
-    features = np.zeros((len(counts), int(lengths[0])), np.float32)
-    features[place] = values.reshape(len(place), -1)
+    given = feature_rows(rows["features"], len(names))
+    features = np.zeros((len(counts), len(names)), np.float32)
+    features[place] = given
     return counts, features
 
 

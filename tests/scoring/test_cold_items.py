@@ -4,14 +4,17 @@ import json
 
 import nights
 import numpy as np
+import pyarrow as pa
 import pytest
 from test_ranker import VECTORS, filled_by, items, listed, model, scores, users
 from test_ranker import V as NUM_ITEMS
 
 from recsys_spark import tables
+from recsys_spark.errors import BadDataError
 from recsys_spark.lake import Lake
 from recsys_spark.models.item_tower import Columns, tower, vectors
 from recsys_spark.ranking.warm_and_cold import ColdItems
+from recsys_spark.scoring.columns import feature_rows
 from recsys_spark.scoring.ranker import ranker
 from recsys_spark.scoring.rules import ListSettings, Rules
 from recsys_spark.transforms import index
@@ -120,6 +123,12 @@ def test_columns_go_by_name_and_numbers_by_value_within_what_was_learnt():
     )
 
 
+@pytest.mark.parametrize("rows", [[[1.0, 2.0], [3.0]], [[1.0, 2.0], None], [[1.0, float("nan")]], []])
+def test_features_of_another_number_or_that_are_not_finite_are_refused(rows):
+    with pytest.raises(BadDataError, match="expected 2 finite features in each row"):
+        feature_rows(pa.chunked_array([pa.array(rows, pa.list_(pa.float32()))]), 2)
+
+
 # Through the jobs -----------------------------------------------------------------------------------
 
 
@@ -138,7 +147,8 @@ def test_what_nobody_could_know_before_the_cut_is_left_out(spark):
         rows, "item_id string, item_idx int, first_seen_at timestamp, run_date date"
     )
     end = at("2024-03-02T00:00:00")
-    assert [row["item_idx"] for row in index.known_before(frame, end).collect()] == [2, 4]
+    known = index.known_before(frame, end).orderBy("item_idx").collect()
+    assert [row["item_idx"] for row in known] == [2, 4]
 
 
 @pytest.fixture(scope="module")
