@@ -6,6 +6,7 @@ Reads   user_features, histories, seen_items, blocked_items, item_features, segm
         item_index       a model that learnt other numbers is refused; which items were known at cut test
         feature_columns  what tonight's features are, for the item tower of a model
         models           the newest twin and the newest published model, young enough
+        lists            of the newest night before, those that still hold are kept (recommend.only_changed)
 Writes  segment_lists    what a visitor without an id gets, a list a segment
         item_lists       similar items by the published model; none on nights of popularity
         lists            cut test: one a recommender and judged user; cut night: one an active user
@@ -14,8 +15,9 @@ Writes  segment_lists    what a visitor without an id gets, a list a segment
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
-from functools import partial
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial, reduce
+from typing import NamedTuple
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -33,67 +35,108 @@ from recsys_spark.scoring import (
     plan,
     python_memory,
     similar_items,
+    unchanged,
     workload,
 )
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
-from recsys_spark.scoring.known_models import KnownModel, LoadedModel
+from recsys_spark.scoring.known_models import KnownModel
 from recsys_spark.scoring.rules import ListSettings, Rerank, Rules
+from recsys_spark.scoring.unchanged import Parted
 from recsys_spark.transforms import index
+
+
+class Basis(NamedTuple):
+    """What the lists of a cut are made of, beside the users."""
+
+    items: Catalogue
+    model: KnownModel | None
+    cold: ColdItems | None
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     """Write every list of the run date, or nothing if the workers have too little memory for it."""
-    chosen, settings = config.recommend, _settings(config)
-    twin = _model(spark, lake, config, run_date, "twin", "test")
-    past = _items(lake, config, run_date, "test")
-    past_cold = _cold(spark, lake, config, run_date, past, twin, "test")
-    judged = _judged(spark, lake, config, run_date, past, twin, past_cold)
-
-    items = _items(lake, config, run_date, "night")
+    past = _basis(spark, lake, config, run_date, "twin", "test")
+    now = _basis(spark, lake, config, run_date, "published", "night")
+    judged = _judged(spark, lake, config, run_date, past)
     active = lists.only_active(lake.read(spark, tables.USER_FEATURES, run_date, cut="night"))
-    active = lists.with_control(active, chosen.control_share)
+    active = lists.with_control(active, config.recommend.control_share)
     active = _with_history(spark, lake, config, run_date, active, "night")
-    model = _model(spark, lake, config, run_date, "published", "night")
-    cold = _cold(spark, lake, config, run_date, items, model, "night")
-    num_cold = sum(len(found.item_idx) for found in (past_cold, cold) if found)
-    planned = _planned(spark, config, active, items, [m for m in (twin, model) if m], num_cold)
-    active = partitions.in_partitions(active, planned.num_partitions)
-    read = known_models.history_columns(model, settings.rerank.by)
-    tonight = lists.lists(active, items, _load(config, model), settings, "night", run_date, read, cold)
-
-    lake.write_rows(tables.SEGMENT_LISTS, run_date, catalogue.segment_lists(items, chosen.num_items))
-    known = lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night")
-    size = (chosen.num_similar, chosen.batch_users, chosen.num_threads)
-    similar = similar_items.similar_items(known, items, model, *size, run_date)
-    lake.write(spark, tables.ITEM_LISTS, run_date, similar)
-    with partitions.arrow_batches(spark, planned.arrow_rows, planned.arrow_bytes):
-        lake.write(spark, tables.LISTS, run_date, partitions.in_file_order(judged.unionByName(tonight)))
+    with _parted(spark, lake, config, run_date, active, now) as users:
+        planned = _planned(spark, config, users, past, now)
+        with partitions.arrow_batches(spark, planned.arrow_rows, planned.arrow_bytes):
+            if users.checked is not None and users.kept is not None:
+                again = _by_model(config, run_date, users.checked, now, _settings(config), "night")
+                unchanged.refuse_different(again, users.kept)
+            _write_shared(spark, lake, config, run_date, now)
+            ranked = partitions.in_partitions(users.ranked, planned.num_partitions)
+            tonight = _by_model(config, run_date, ranked, now, _settings(config), "night")
+            if users.kept is not None:
+                tonight = tonight.unionByName(users.kept)
+            lake.write(spark, tables.LISTS, run_date, partitions.in_file_order(judged.unionByName(tonight)))
 
 
-def _planned(
-    spark: SparkSession, config: Config, active: DataFrame, items: Catalogue, models: list[KnownModel],
-    num_cold: int,
-) -> plan.Plan:  # fmt: skip
+def _basis(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, role: str, cut: str) -> Basis:
+    items = _items(lake, config, run_date, cut)
+    model = _model(spark, lake, config, run_date, role, cut)
+    return Basis(items, model, _cold(spark, lake, config, run_date, items, model, cut))
+
+
+def _parted(
+    spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, active: DataFrame, now: Basis
+) -> AbstractContextManager[Parted]:
+    """Who is ranked, and who keeps the list of the newest night before this one."""
+    if not config.recommend.only_changed or now.model is None:
+        return nullcontext(Parted(active))
+    settings = _settings(config)
+    shared = unchanged.basis(now.items, now.model, settings, now.cold)
+    read = known_models.history_columns(now.model, settings.rerank.by)
+    active = unchanged.with_fingerprint(active, shared, read)
+    nights = lake.dates(tables.LISTS, until=run_date - dt.timedelta(days=1))
+    if not nights:
+        return nullcontext(Parted(active))
+    earlier = lake.read(spark, tables.LISTS, nights[-1], cut="night")
+    return unchanged.parted(active, earlier, config.recommend.checked_share, run_date)
+
+
+def _planned(spark: SparkSession, config: Config, users: Parted, past: Basis, now: Basis) -> plan.Plan:
     chosen, settings = config.recommend, _settings(config)
+    models = [basis.model for basis in (past, now) if basis.model]
     num_judged = 1 if not models else 2 if settings.rerank.by == "none" else 3
     work = workload.work(
-        active,
-        items,
+        users.ranked if users.checked is None else users.ranked.unionByName(users.checked),
+        now.items,
         models,
         settings,
         chosen.num_similar,
         config.features.history_length,
         num_judged,
-        num_cold,
+        sum(len(basis.cold.item_idx) for basis in (past, now) if basis.cold),
     )
     room = python_memory.of_session(spark, chosen.python_memory)
     return plan.planned(work, room, chosen.file_mib * python_memory.MIB)
 
 
-def _judged(
-    spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, items: Catalogue,
-    twin: KnownModel | None, cold: ColdItems | None,
-) -> DataFrame:  # fmt: skip
+def _by_model(
+    config: Config, run_date: dt.date, users: DataFrame, basis: Basis, settings: ListSettings, cut: str
+) -> DataFrame:
+    """Lists by the model of the basis, filled up by popularity; without one, by popularity alone."""
+    model = basis.model
+    load = partial(known_models.load, model, config.recommend.num_threads) if model else None
+    read = known_models.history_columns(model, settings.rerank.by)
+    return lists.lists(users, basis.items, load, settings, cut, run_date, read, basis.cold)
+
+
+def _write_shared(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, now: Basis) -> None:
+    """The lists that are nobody's own: of segments, and of items."""
+    chosen = config.recommend
+    lake.write_rows(tables.SEGMENT_LISTS, run_date, catalogue.segment_lists(now.items, chosen.num_items))
+    known = lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night")
+    size = (chosen.num_similar, chosen.batch_users, chosen.num_threads)
+    similar = similar_items.similar_items(known, now.items, now.model, *size, run_date)
+    lake.write(spark, tables.ITEM_LISTS, run_date, similar)
+
+
+def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, past: Basis) -> DataFrame:
     """The lists of cut test; those of a re-ranked twin also as they were before, to see what it cost."""
     settings = _settings(config)._replace(explain=False)
     judged = lists.only_judged(
@@ -101,16 +144,17 @@ def _judged(
         lake.read(spark, tables.TRUTH, run_date, cut="test"),
     )
     judged = _with_history(spark, lake, config, run_date, lists.with_control(judged, 0.0), "test")
-    made = lists.under_one_name(lists.lists(judged, items, None, settings, "test", run_date, ()), POPULARITY)
-    if twin:
-        names = {twin.name: settings}
-        if settings.rerank.by != "none":
-            names[f"{twin.name}_before_{settings.rerank.by}"] = settings._replace(rerank=Rerank())
-        for name, how in names.items():
-            read = known_models.history_columns(twin, how.rerank.by)
-            of_twin = lists.lists(judged, items, _load(config, twin), how, "test", run_date, read, cold)
-            made = made.unionByName(lists.under_one_name(of_twin, name))
-    return made
+    made = [(POPULARITY, Basis(past.items, None, None), settings)]
+    if past.model:
+        name, by = past.model.name, settings.rerank.by
+        made.append((name, past, settings))
+        if by != "none":
+            made.append((f"{name}_before_{by}", past, settings._replace(rerank=Rerank())))
+    frames = [
+        lists.under_one_name(_by_model(config, run_date, judged, basis, how, "test"), name)
+        for name, basis, how in made
+    ]
+    return reduce(DataFrame.unionByName, frames)
 
 
 def _settings(config: Config) -> ListSettings:
@@ -193,10 +237,6 @@ def _model(
 def _end(config: Config, run_date: dt.date, cut: str) -> dt.datetime:
     split = config.split
     return splits.cut_ends(run_date, split.kind, split.valid_days, split.test_days)[cut]
-
-
-def _load(config: Config, model: KnownModel | None) -> Callable[[], LoadedModel] | None:
-    return partial(known_models.load, model, config.recommend.num_threads) if model else None
 
 
 if __name__ == "__main__":

@@ -149,6 +149,8 @@ class RecommendSettings(Section):
     cold_items: Literal["left_out", "by_features"]
     explain: bool
     control_share: Share
+    only_changed: bool
+    checked_share: Share
     max_model_age_days: Annotated[int, Field(ge=0)]
     num_similar: Count
     batch_users: Annotated[int, Field(ge=2)]
@@ -222,6 +224,11 @@ class Config(BaseSettings):
             raise ValueError(
                 f"rules.num_new_items {self.rules.num_new_items} leaves no place of recommend.num_items "
                 f"{self.recommend.num_items} for anything else"
+            )
+        if self.recommend.only_changed and self.rules.num_new_items:
+            raise ValueError(
+                f"recommend.only_changed would keep no list: rules.num_new_items {self.rules.num_new_items} draws "
+                "other items into every list each night; set one of the two to false or 0"
             )
         both = sorted(set(self.rules.blocking_events) & set(self.features.event_types))
         if both:

@@ -51,3 +51,9 @@ class LakeError(RecsysError, OSError):
     """The lake cannot be read or written: permissions, a path no reader can spell, a lost race."""
 
     exit_status = 16
+
+
+class KeptListError(RecsysError, RuntimeError):
+    """A list that was to be kept from an earlier night is not what ranking gives tonight."""
+
+    exit_status = 17

@@ -21,6 +21,7 @@ from recsys_spark.cli import Outcome
 from recsys_spark.config import CONF, Config
 from recsys_spark.errors import RecsysError
 from recsys_spark.lake import Lake
+from recsys_spark.scoring import unchanged
 
 JOBS = (
     "ingest",
@@ -97,11 +98,12 @@ def to_json(night: dict[str, Any], path: str | None) -> None:
 
 
 def _counts(config: Config, run_date: dt.date) -> dict[str, Any]:
-    """Rows of tonight's tables, from the commits. Active users are those who get a list."""
+    """Rows of tonight's tables, from the commits. Active users are those who get a list, ranked tonight or kept."""
     try:
         lake = Lake(config.lake.root)
         return {
             "active_users": lake.num_rows(tables.LISTS, run_date, cut="night"),
+            "kept_lists": _kept(lake, config, run_date),
             "rows": {
                 table.name: lake.num_rows(table, run_date)
                 for table in (tables.INTERACTIONS, tables.QUARANTINE, tables.RECOMMENDATIONS)
@@ -110,3 +112,10 @@ def _counts(config: Config, run_date: dt.date) -> dict[str, Any]:
         }
     except RecsysError as error:
         return {"counts_unknown": str(error)}
+
+
+def _kept(lake: Lake, config: Config, run_date: dt.date) -> int:
+    if not config.recommend.only_changed:
+        return 0
+    lists = lake.read_rows(tables.LISTS, run_date, cut="night", columns=["ranked_on"])
+    return unchanged.num_kept(lists["ranked_on"], run_date)

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -20,7 +20,7 @@ from recsys_spark.scoring.ranker import LEFT_OUT, ranker
 from recsys_spark.scoring.rules import ListSettings
 
 _PARTS_OF_ONE = 1_000_000
-_RANKED = StructType([f for f in tables.LISTS.schema if f.name not in ("cut", "run_date")])
+_RANKED = StructType([f for f in tables.LISTS.schema if f.name not in ("ranked_on", "cut", "run_date")])
 
 
 def only_active(user_features: DataFrame) -> DataFrame:
@@ -35,14 +35,21 @@ def only_judged(user_features: DataFrame, truth: DataFrame) -> DataFrame:
 
 def with_control(users: DataFrame, share: float) -> DataFrame:
     """Add `is_control`: true for a share of users, by hash of the user id, the same ones every night."""
-    part = F.pmod(F.xxhash64(F.lit("control"), "user_id"), F.lit(_PARTS_OF_ONE))
-    return users.withColumn("is_control", part < F.lit(round(share * _PARTS_OF_ONE)))
+    return users.withColumn("is_control", is_in_share(share, "control"))
+
+
+def is_in_share(share: float, *salt: str) -> Column:
+    """True for a share of users, by hash of `user_id` and the salt."""
+    part = F.pmod(F.xxhash64(*map(F.lit, salt), "user_id"), F.lit(_PARTS_OF_ONE))
+    return part < F.lit(round(share * _PARTS_OF_ONE))
 
 
 def with_history(
     users: DataFrame, histories: DataFrame, seen: DataFrame, blocked: DataFrame, shown: DataFrame
 ) -> DataFrame:
     """Add the lists of HISTORIES and what users may not get; null where there is none. Cuts the frame for `lists`.
+
+    `fingerprint` is null: lists without one are never kept for another night.
 
     Args:
         seen, blocked, shown: `user_idx` and `items`: SEEN_ITEMS, BLOCKED_ITEMS and `shown_often`.
@@ -58,6 +65,7 @@ def with_history(
         "is_control",
         *HISTORY,
         *LEFT_OUT,
+        F.lit(None).cast("long").alias("fingerprint"),
     )
 
 
@@ -111,10 +119,12 @@ def lists(
                 all_items, cold_items = shared.value
                 packed = ranker(all_items, load() if load else None, settings, cold_items)
             for start in range(0, batch.num_rows, settings.batch_users):
-                yield packed.lists(batch.slice(start, settings.batch_users))
+                some = batch.slice(start, settings.batch_users)
+                yield packed.lists(some).append_column("fingerprint", some["fingerprint"])
 
+    day = F.lit(run_date)
     return users.mapInArrow(rank, _RANKED).select(
-        "*", F.lit(cut).alias("cut"), F.lit(run_date).alias("run_date")
+        "*", day.alias("ranked_on"), F.lit(cut).alias("cut"), day.alias("run_date")
     )
 
 

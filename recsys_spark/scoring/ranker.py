@@ -205,7 +205,7 @@ def ranker(
     """Pack the candidates: trained and cold items on offer for the model, used ones on offer for popularity."""
     if model is None:
         return Ranker(items, None, None, None, settings)
-    form, offered = model.form, (kinds(model, items), items.offer.factors)
+    form, offered = model.form, (kinds(model.is_trained, items), items.offer.factors)
     few = None
     # transitions are item-based by themselves
     if settings.item_based_max_events and isinstance(form, Vectors):
@@ -215,12 +215,12 @@ def ranker(
     return Ranker(items, model, rank, explain, settings, few, cold)
 
 
-def kinds(model: LoadedModel, items: Catalogue) -> NDArray[np.int32]:
-    """The kind [V] of the model's items; 0, offered to nobody, for one it was not trained on."""
-    kind = np.zeros(len(model.is_trained), np.int32)
+def kinds(is_trained: NDArray[np.bool_], items: Catalogue) -> NDArray[np.int32]:
+    """The kind [V] of a model's items; 0, offered to nobody, for one it was not trained on."""
+    kind = np.zeros(len(is_trained), np.int32)
     both = min(len(kind), len(items.offer.kind))
     kind[:both] = items.offer.kind[:both]
-    return np.where(model.is_trained, kind, 0).astype(np.int32)
+    return np.where(is_trained, kind, 0).astype(np.int32)
 
 
 def _put_behind(lists: Lists, tail: Lists) -> None:

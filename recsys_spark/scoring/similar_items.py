@@ -57,7 +57,7 @@ def similar_items(
 
 def most_alike(model: LoadedModel, items: Catalogue) -> Alike:
     """What finds the trained items on offer to anybody that are most like each of some trained ones."""
-    is_allowed = kinds(model, items) > 0
+    is_allowed = kinds(model.is_trained, items) > 0
     if isinstance(model.form, Vectors):
         return _by_cosine(model.form.directions, is_allowed)
     follow = ranking(model.form, is_allowed, item_item.ALLOWED)

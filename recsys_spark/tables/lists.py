@@ -75,6 +75,16 @@ LISTS = table(
         ),
         ("because_scores", DOUBLES, "of each item; 0 where there is no reason"),
         *_ABOUT_LIST,
+        (
+            "fingerprint",
+            LONG,
+            "hash of all that the list is made of; null: it will not be kept another night",
+        ),
+        (
+            "ranked_on",
+            DATE,
+            "run date that ranked it; an earlier one: kept since, nothing behind it has changed",
+        ),
         CUT,
         RUN_DATE,
     ],

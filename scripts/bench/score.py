@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
 from recsys_spark import cli, config
-from recsys_spark.scoring import lists
+from recsys_spark.scoring import lists, unchanged
 from recsys_spark.scoring.forms import HISTORY
 from recsys_spark.scoring.rules import ListSettings
 
@@ -56,6 +57,7 @@ def main() -> None:
             for part in (many_items, growth):
                 figures |= part(spark, folder)
             ratios |= heavy_user(spark, folder, figures)
+        ratios |= nothing_changed(spark, folder, figures)
         spark.stop()
     line = {
         "name": "score",
@@ -100,10 +102,12 @@ def against_peers(spark: SparkSession, folder: Path) -> tuple[dict[str, Any], di
 
 
 def job(spark: SparkSession, folder: Path, users: Path, num_users: int, num_items: int) -> DataFrame:
-    paths = both_factors(folder, num_users, num_items)
-    load = partial(scored.load, *map(str, paths))
-    frame = spark.read.parquet(str(users))
-    return lists.lists(frame, scored.items(num_items), load, ListSettings(TOP, BATCH, 1), "night", DAY, READ)
+    return ranked(spark.read.parquet(str(users)), folder, num_users, num_items)
+
+
+def ranked(users: DataFrame, folder: Path, num_users: int, num_items: int) -> DataFrame:
+    load = partial(scored.load, *map(str, both_factors(folder, num_users, num_items)))
+    return lists.lists(users, scored.items(num_items), load, ListSettings(TOP, BATCH, 1), "night", DAY, READ)
 
 
 def both_factors(folder: Path, num_users: int, num_items: int) -> tuple[Path, Path]:
@@ -171,7 +175,9 @@ def worker_gib() -> float:
 
     peaks = []
     for process in psutil.Process().children(recursive=True):
-        if "pyspark.daemon" in process.cmdline():
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):  # a worker without work for a while ends
+            if "pyspark.daemon" not in process.cmdline():
+                continue
             told = dict(
                 line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
             )
@@ -216,6 +222,27 @@ def heavy_user(spark: SparkSession, folder: Path, figures: dict[str, Any]) -> di
         ratios[name] = round(statistics.median(pairs), 3)
         figures[f"{name}_spread"] = [round(min(pairs), 3), round(max(pairs), 3)]
     return ratios
+
+
+def nothing_changed(spark: SparkSession, folder: Path, figures: dict[str, Any]) -> dict[str, float]:
+    """Seconds of a night on which everybody keeps the list, one in a hundred checked, over ranking everybody."""
+    users = spark.read.parquet(str(scored.write_users(folder, USERS, ITEMS)))
+    users = unchanged.with_fingerprint(users, "shared", READ)
+    rank = partial(ranked, folder=folder, num_users=USERS, num_items=ITEMS)
+    everybody = median(lambda: write(rank(users), folder / "earlier"))
+    earlier = spark.read.parquet(str(folder / "earlier"))
+
+    def keep() -> None:
+        with unchanged.parted(users, earlier, 0.01, DAY) as night:
+            unchanged.refuse_different(rank(night.checked), night.kept)
+            write(rank(night.ranked).unionByName(night.kept), folder / "later")
+
+    seconds_kept = median(keep)
+    figures |= {"seconds_all_ranked": round(everybody, 2), "seconds_all_kept": round(seconds_kept, 2)}
+    later = spark.read.parquet(str(folder / "later"))
+    if later.exceptAll(earlier).count() or later.count() != USERS:
+        raise ValueError("lists that were kept differ from those that were ranked")
+    return {"all_ranked": round(seconds_kept / everybody, 3)}
 
 
 def seconds(run: Callable[[], Any]) -> float:

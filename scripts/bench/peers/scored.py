@@ -75,6 +75,7 @@ def _rows(number: Any, seen: list[Any]) -> pa.Table:
             "seen": pa.array(seen, pa.list_(pa.int32())),
             "blocked": pa.nulls(len(number), pa.list_(pa.int32())),
             "shown": pa.nulls(len(number), pa.list_(pa.int32())),
+            "fingerprint": pa.nulls(len(number), pa.int64()),
         }
     )
 

@@ -1,0 +1,189 @@
+"""Lists of an earlier night that still hold, since nothing they are made of has changed.
+
+A list is made of its user's row, as `lists.with_history` gives it, and of what the lists of a night share. Both
+go into its fingerprint; where tonight's is that of the earlier list, ranking again would give that list.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from importlib.metadata import distributions
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from recsys_spark.errors import KeptListError
+from recsys_spark.models import artifacts
+from recsys_spark.ranking.beyond_accuracy import Categories
+from recsys_spark.ranking.warm_and_cold import ColdItems
+from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
+from recsys_spark.scoring.known_models import KnownModel
+from recsys_spark.scoring.lists import is_in_share
+from recsys_spark.scoring.ranker import LEFT_OUT, NEW_ITEMS, kinds
+from recsys_spark.scoring.rules import ListSettings
+
+log = logging.getLogger(__name__)
+
+_CODE = (
+    "recsys-spark",
+    "numpy",
+    "tensorflow",
+    "tensorflow-cpu",
+)  # packages that decide the last bit of a score
+_OF_USER = ("segment", "age", "is_control")
+_MADE = (
+    "items",
+    "scores",
+    "filled_by",
+    "because",
+    "because_scores",
+    "recommender",
+    "model_version",
+    "reason",
+)
+
+
+class Parted(NamedTuple):
+    """The users of a night, as `lists.with_history` gives them, and the lists that some of them keep.
+
+    Attributes:
+        ranked: with another fingerprint than their earlier list's, or without one that may be kept.
+        checked: a sample of those who keep theirs, to be ranked and compared; None: nobody keeps one.
+        kept: rows of LISTS of an earlier night, for tonight.
+    """
+
+    ranked: DataFrame
+    checked: DataFrame | None = None
+    kept: DataFrame | None = None
+
+
+def basis(items: Catalogue, model: KnownModel, settings: ListSettings, cold: ColdItems | None) -> str:
+    """sha256 of what the lists of a night share: model, code, settings, offer, limits, cold items.
+
+    Of the catalogue only what the model can rank counts: another item that comes or goes changes no list that
+    the model alone has filled. Fetches the model.
+    """
+    is_trained = artifacts.load_trained_items(model.fetch(model.version))
+    num_items = max(len(is_trained), int(cold.item_idx.max()) + 1 if cold else 0)
+    parts = _parts(items, model, settings, cold, kinds(is_trained, items), num_items)
+    told = hashlib.sha256()
+    for part in parts:
+        data = np.ascontiguousarray(part).data if isinstance(part, np.ndarray) else repr(part).encode()
+        told.update(len(data).to_bytes(8) + data)  # so that no two sequences of parts give the same bytes
+    return told.hexdigest()
+
+
+def _parts(
+    items: Catalogue, model: KnownModel, settings: ListSettings, cold: ColdItems | None, kind: Any, num_items: int
+) -> Iterator[Any]:  # fmt: skip
+    yield [(name, found.version) for name in _CODE for found in distributions(name=name)]
+    yield model.name, sorted(model.files.items())
+    yield settings._replace(batch_users=0, num_threads=0)  # neither decides what a list holds
+    offer = items.offer
+    yield from (kind, offer.factors, offer.segments, offer.age_limits)
+    if items.limits is not None:
+        limits = items.limits
+        starts = limits.starts[: num_items + 1]
+        groups = limits.groups[: starts[-1]]
+        yield from (starts, groups, limits.most[groups])
+    if settings.rerank.by != "none":
+        yield from _first(items.categories, num_items)
+    if cold is not None:
+        yield from cold
+
+
+def _first(categories: Categories, num_items: int) -> tuple[Any, Any]:
+    starts = categories.starts[: num_items + 1]
+    return starts, categories.codes[: starts[-1]]
+
+
+def with_fingerprint(users: DataFrame, basis: str, history: Sequence[str]) -> DataFrame:
+    """Set `fingerprint`, 64 bits of a hash over the user's row and `basis`.
+
+    Args:
+        users: as `lists.with_history` gives them.
+        history: columns of the history that the ranking reads.
+    """
+    # xxhash64 passes over nulls and over where a list ends: so say which are null, and how long lists are.
+    parts = [F.lit(basis)]
+    for name in _OF_USER:
+        parts += [F.isnull(name), F.col(name)]
+    for name in (*history, *LEFT_OUT):
+        parts += [F.coalesce(F.size(name), F.lit(-1)), F.col(name)]
+    return users.withColumn("fingerprint", F.xxhash64(*parts))
+
+
+def only_by_model(lists: DataFrame) -> DataFrame:
+    """The rows of LISTS that no night may change by itself: full, and without popularity, which ages every night."""
+    changing = F.exists("filled_by", lambda run: run["source"].isin(POPULARITY, NEW_ITEMS))
+    return lists.where(F.col("fingerprint").isNotNull() & F.col("reason").isNull() & ~changing)
+
+
+@contextmanager
+def parted(users: DataFrame, earlier: DataFrame, share: float, run_date: dt.date) -> Iterator[Parted]:
+    """Part the users by whether their earlier list still holds; the frames are for use within.
+
+    Args:
+        users: of `with_fingerprint`.
+        earlier: rows of LISTS of one night and cut.
+        share: of those who keep their list, drawn by hash of the user and the night, who are ranked as well.
+    """
+    earlier = only_by_model(earlier)
+    # The hash reads every column of every user: once is enough. Losing an executor makes Spark do it again.
+    same = users.select("user_idx", "user_id", "fingerprint").join(
+        earlier.select("user_idx", "fingerprint"), ["user_idx", "fingerprint"], how="left_semi"
+    )
+    is_checked = is_in_share(share, "checked", str(run_date))
+    same = same.select("user_idx", is_checked.alias("is_checked")).persist()
+    try:
+        yield Parted(
+            users.join(same, "user_idx", how="left_anti"),
+            users.join(same.where("is_checked"), "user_idx", how="left_semi"),
+            earlier.join(same, "user_idx", how="left_semi").withColumn("run_date", F.lit(run_date)),
+        )
+    finally:
+        same.unpersist()
+
+
+def refuse_different(again: DataFrame, kept: DataFrame) -> None:
+    """Compare the lists of the sample with those that are kept; says how many there were.
+
+    Args:
+        again: rows of LISTS, ranked tonight.
+        kept: of `Parted`.
+
+    Raises:
+        KeptListError: a list came out differently.
+    """
+    old = kept.select("user_idx", F.struct("ranked_on", *_MADE).alias("old"))
+    is_same = reduce(
+        lambda one, two: one & two, (F.col(name).eqNullSafe(F.col(f"old.{name}")) for name in _MADE)
+    )
+    told = again.join(old, "user_idx", how="inner").select(
+        "user_id", "old.ranked_on", is_same.alias("is_same")
+    )
+    different = F.when(~F.col("is_same"), F.struct("user_id", "ranked_on"))
+    [row] = told.agg(F.count("*"), F.count(different), F.min(different)).collect()
+    num_checked, num_different, first = row
+    if num_different:
+        raise KeptListError(
+            f"lists: {num_different} of {num_checked} users whose list was to be kept get another one when they are "
+            f"ranked again, the first is user_id {first['user_id']!r}, ranked on {first['ranked_on']}: workers that "
+            "compute differently, or a cause of change that their fingerprint lacks; run recommend with "
+            "--set recommend.only_changed=false, which ranks everybody, and report it"
+        )
+    log.info("lists_checked checked=%d", num_checked)
+
+
+def num_kept(ranked_on: pa.ChunkedArray, run_date: dt.date) -> int:
+    """How many lists of a night an earlier one ranked."""
+    return int(pc.sum(pc.less(ranked_on, pa.scalar(run_date))).as_py() or 0)
