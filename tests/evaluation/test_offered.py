@@ -87,6 +87,7 @@ def test_a_list_may_be_short_only_when_nothing_on_offer_to_the_user_is_left(spar
     assert counted(spark, [listed(3, 2, 3, 4, 5, 6, 11)], none, [(3, 12)], num_items=9) == {}
 
 
+@pytest.mark.slow
 def test_under_caps_a_list_may_be_short_only_when_every_other_item_is_of_a_full_group(spark):
     full = [listed(3, 2, 3, 5, 11, 12)]  # two of x, the seller's one; 4 is of x, 6 of the seller
     limits = LIMITS._replace(num_new_items=0)

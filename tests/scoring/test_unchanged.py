@@ -99,6 +99,7 @@ def test_users_keep_their_lists_and_the_table_is_that_of_ranking_everybody(root,
     assert all(row["fingerprint"] is None for row in of_night(root).values())
 
 
+@pytest.mark.slow
 def test_the_nights_json_says_how_many_lists_were_kept(root, spark):
     chosen = config(root, recommend__checked_share=0.0)
 
@@ -145,6 +146,7 @@ def test_only_users_whose_rows_changed_are_ranked_again_and_the_plan_counts_only
     assert any(message.startswith("plan users=3 ") for message in caplog.messages)
 
 
+@pytest.mark.slow
 def test_what_all_lists_share_makes_everybody_ranked_again(root, spark):
     assert recommend(spark, root, NEXT, rules__blocked_items="[i3]").exit_status == 0
     assert ranked(root) == set(of_night(root))

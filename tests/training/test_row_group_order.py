@@ -26,6 +26,7 @@ def write(folder: Path, num_files: int, groups: int, rows: int) -> list[RowGroup
     return found
 
 
+@pytest.mark.slow
 def test_a_thousand_readings_lose_nothing_and_keep_one_order(tmp_path: Path) -> None:
     groups = write(tmp_path, num_files=4, groups=10, rows=3)
     order = np.random.default_rng(0).permutation(len(groups))
