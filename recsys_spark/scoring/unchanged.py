@@ -33,12 +33,8 @@ from recsys_spark.scoring.rules import ListSettings
 
 log = logging.getLogger(__name__)
 
-_CODE = (
-    "recsys-spark",
-    "numpy",
-    "tensorflow",
-    "tensorflow-cpu",
-)  # packages that decide the last bit of a score
+# Packages that decide the last bit of a score.
+_CODE = ("recsys-spark", "numpy", "tensorflow", "tensorflow-cpu")
 _OF_USER = ("segment", "age", "is_control")
 _MADE = (
     "items",
@@ -77,8 +73,9 @@ def basis(items: Catalogue, model: KnownModel, settings: ListSettings, cold: Col
     parts = _parts(items, model, settings, cold, kinds(is_trained, items), num_items)
     told = hashlib.sha256()
     for part in parts:
-        data = np.ascontiguousarray(part).data if isinstance(part, np.ndarray) else repr(part).encode()
-        told.update(len(data).to_bytes(8) + data)  # so that no two sequences of parts give the same bytes
+        data = part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
+        told.update(len(data).to_bytes(8))  # so that what ends one part cannot begin the next
+        told.update(data)
     return told.hexdigest()
 
 
