@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from recsys_spark.evaluation import bootstrap
 from recsys_spark.evaluation.catalogue import Catalogue
-from recsys_spark.evaluation.user_metrics import METRICS, user_metrics
+from recsys_spark.evaluation.user_metrics import METRICS, listed_items, user_metrics
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def measure(
     try:
         num_users = judged.select("user").distinct().count()
         sums = _block_sums(user_metrics(judged, catalogue, ks), ks, num_users)
-        covered = _covered(judged, ks)
+        covered = _covered(listed_items(judged, len(catalogue.bits), ks))
     finally:
         judged.unpersist()
     names = [f"{metric}_{k}" for k in ks for metric in METRICS]
@@ -76,15 +76,9 @@ def _block_sums(per_user: DataFrame, ks: Sequence[int], num_users: int) -> list[
     return [row.asDict() for row in rows]
 
 
-def _covered(judged: DataFrame, ks: Sequence[int]) -> dict[tuple[str, int], int]:
-    first = (
-        judged.select("recommender", F.posexplode("listed").alias("place", "item"))
-        .groupBy("recommender", "item")
-        .agg(F.min("place").alias("place"))
-    )
-    counts = [F.count_if(F.col("place") < k).alias(str(k)) for k in ks]
-    rows = first.groupBy("recommender").agg(*counts).collect()
-    return {(row["recommender"], k): row[str(k)] for row in rows for k in ks}
+def _covered(listed: DataFrame) -> dict[tuple[str, int], int]:
+    counted = listed.groupBy("recommender", "k").agg(F.count_distinct("item").alias("num_items"))
+    return {(row["recommender"], row["k"]): row["num_items"] for row in counted.collect()}
 
 
 @dataclass

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, StructField, StructType
+from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 
 from recsys_spark.evaluation.catalogue import Catalogue
 from recsys_spark.ranking import beyond_accuracy, metrics
@@ -57,6 +58,38 @@ def user_metrics(judged: DataFrame, catalogue: Catalogue, ks: Sequence[int]) -> 
 
     first = F.slice("listed", 1, max(ks)).alias("listed")
     return judged.select(*names, "truth", first).mapInArrow(work, schema)
+
+
+def listed_items(judged: DataFrame, num_items: int, ks: Sequence[int]) -> DataFrame:
+    """`recommender`, `k`, `item`: what stands in the first k of any list; an item once a partition.
+
+    Args:
+        judged: as `user_metrics` takes it.
+        num_items: V; a number beyond it counts too, and takes longer.
+        ks: list lengths.
+    """
+    fields = [StructField("k", IntegerType()), StructField("item", IntegerType())]
+    schema = StructType([judged.schema["recommender"], *fields])
+
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        known: dict[tuple[str, int], NDArray[np.bool_]] = {}
+        unknown: dict[tuple[str, int], set[int]] = {}
+        for batch in batches:
+            names = batch["recommender"].dictionary_encode()
+            for code, name in enumerate(names.dictionary.to_pylist()):
+                of_name = batch["listed"].filter(pc.equal(names.indices, code))
+                for k in ks:
+                    items = pc.list_slice(of_name, 0, k).flatten().to_numpy()
+                    is_known = items < num_items
+                    known.setdefault((name, k), np.zeros(num_items, np.bool_))[items[is_known]] = True
+                    unknown.setdefault((name, k), set()).update(items[~is_known].tolist())
+        for (name, k), is_listed in known.items():
+            found = np.concatenate([np.flatnonzero(is_listed), sorted(unknown[name, k])]).astype(np.int32)
+            columns = [pa.array([name] * len(found), pa.string()), pa.array(np.full(len(found), k, np.int32))]
+            yield pa.RecordBatch.from_arrays([*columns, pa.array(found)], names=schema.fieldNames())
+
+    first = F.slice("listed", 1, max(ks)).alias("listed")
+    return judged.select("recommender", first).mapInArrow(work, schema)
 
 
 def _values(
