@@ -2,7 +2,6 @@
 
 Reads   interactions, items, users, source_files   everything that arrived up to the run date
         user_index, item_index
-        histories, seen_items                       of the night before, where they still hold
 Writes  feature_columns, item_features, segment_popularity, user_features
         blocked_items                               what users asked not to get
         truth                                       what the validation and test windows hold
@@ -14,6 +13,7 @@ Writes  feature_columns, item_features, segment_popularity, user_features
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -25,18 +25,19 @@ from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
 from recsys_spark.sources.mapping import active_days, load_mapping
 from recsys_spark.transforms import arrivals, blocked, events, examples, features, histories, index
+from recsys_spark.transforms.timelines import pairs_with_items, timelines
 
-_EVENTS_A_TASK = 100_000
-_ADAPTIVE, _TASKS = "spark.sql.adaptive.enabled", "spark.sql.shuffle.partitions"
-_ALL_KEYS = "spark.sql.requireAllClusterKeysForCoPartition"
+_EVENTS_A_TASK, _EVENTS_A_BATCH = 100_000, 65_536
+_MOST_REPEATED = 1_000_000  # keys, 8 bytes each, that every executor can hold
+_TASKS, _ARROW_ROWS = "spark.sql.shuffle.partitions", "spark.sql.execution.arrow.maxRecordsPerBatch"
+_WRITERS = "spark.sql.maxConcurrentOutputFileWriters"
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     """Build every table of features and examples for the run date."""
-    # Rows parted by user stay where they are also when they are joined by cut and user, as long as the other
-    # side would not be parted into more.
     num_tasks = _num_tasks(spark, lake)
-    with cli.spark_settings(spark, {_TASKS: num_tasks, _ALL_KEYS: "false"}):
+    # A task then writes the cuts of its users side by side, and need not sort them by cut.
+    with cli.spark_settings(spark, {_TASKS: num_tasks, _WRITERS: len(tables.CUTS)}):
         _build(spark, lake, config, run_date, num_tasks)
 
 
@@ -46,41 +47,42 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, n
     ends = splits.cut_ends(*split)
     built_ends = {cut: ends[cut] for cut in cuts}
     everything = partial(lake.read, spark, until=run_date)
-    files, arrived = everything(tables.SOURCE_FILES), everything(tables.INTERACTIONS)
-    listed = arrivals.only_current(everything(tables.USERS), files, run_date, tables.USERS.name)
+    files = everything(tables.SOURCE_FILES)
     catalogue = arrivals.catalogue(everything(tables.ITEMS), files, run_date)
-    current = arrivals.only_current(arrived, files, run_date, tables.INTERACTIONS.name)
+    listed = arrivals.only_current(everything(tables.USERS), files, run_date, tables.USERS.name)
     users, items = lake.read(spark, tables.USER_INDEX), lake.read(spark, tables.ITEM_INDEX)
 
     def keep(frame: DataFrame) -> DataFrame:
         # Not persist: that keeps the whole plan, which every later step would analyse again (4 x the seconds).
         return frame.localCheckpoint(eager=True)
 
-    def write(table: tables.Table, rows: DataFrame, basis: str | None = None) -> None:
-        lake.write(spark, table, run_date, events.dated(rows, run_date), basis=basis)
+    def write(table: tables.Table, rows: DataFrame) -> None:
+        lake.write(spark, table, run_date, events.dated(rows, run_date))
 
     def write_examples(table: tables.Table, rows: DataFrame) -> None:
-        rows = events.dated(examples.in_hashed_order(rows), run_date)
+        rows = events.dated(rows, run_date)
         lake.write(spark, table, run_date, rows, row_group_rows=settings.row_group_rows)
 
+    current = _current_events(everything(tables.INTERACTIONS), files, run_date, num_tasks, keep)
     types = config.rules.blocking_events
     asked = keep(blocked.blocking(current, users, items, run_date, types))
     learnt = blocked.without_blocking(current, types)
     numbered = events.numbered(
         learnt, users, items, run_date, settings.event_types, settings.tie_seed, num_tasks
     )
-    seen_by = {cut: splits.SEEN_BY[cut] for cut in cuts}
-    whole = _kept_by_user(spark, events.with_places(splits.mark_splits(numbered, *split), seen_by))
-    recent = events.only_recent(whole, built_ends, settings.history_days)
-    named = whole.select("user_idx", "item_idx").unionByName(asked.select("user_idx", "item_idx"))
+    seen_from = partial(
+        splits.seen_from, run_date=run_date, kind=split[1], valid_days=split[2], test_days=split[3]
+    )
+    with cli.spark_settings(spark, {_ARROW_ROWS: _EVENTS_A_BATCH}):
+        by_user = keep(timelines(numbered, seen_from, ends, settings.history_days, _active_days(config)))
+    named = pairs_with_items(by_user).unionByName(asked.select("user_idx", "item_idx"))
     known_users = _known(users, "user", run_date, named, listed)
     known_items = _known(items, "item", run_date, named, catalogue)
 
     def build_features() -> DataFrame:
         spark.sparkContext.setLocalProperty("spark.scheduler.pool", "features")
         built = features.feature_tables(
-            whole,
-            recent,
+            by_user,
             users=known_users,
             items=known_items,
             listed=listed,
@@ -89,9 +91,9 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, n
             half_life_days=settings.half_life_days,
             num_categories=settings.num_categories,
             title_buckets=settings.title_buckets,
-            active_days=_active_days(config),
             num_partitions=num_tasks,
             keep=keep,
+            gather=lambda frame: frame.toArrow(),
         )
         write(tables.FEATURE_COLUMNS, built.feature_columns)
         write(tables.ITEM_FEATURES, built.item_features)
@@ -101,37 +103,29 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, n
 
     def build_histories() -> None:
         write(tables.BLOCKED_ITEMS, blocked.blocked_items(asked, built_ends))
-        write(tables.TRUTH, splits.truth(whole, config.recommend.repeats == "allowed"))
-        by_cut, recent_by_cut = events.by_cut(whole, cuts), events.by_cut(recent, cuts)
-        make = partial(histories.histories, length=settings.history_length)
-        basis, before = _basis(config), _night_before(lake, config, run_date)
-        if before is None:
-            seen, last = histories.seen_items(by_cut), make(recent_by_cut)
-        else:
-            touched = index.idx_of(histories.touched_users(arrived, files, before), users, "user")
-            was_seen, was_last = (lake.read(spark, t, before) for t in (tables.SEEN_ITEMS, tables.HISTORIES))
-            seen = histories.continued(histories.seen_items, by_cut, was_seen, touched)
-            oldest_at = _oldest_at(ends, settings.history_days)
-            last = histories.continued(make, recent_by_cut, was_last, touched, oldest_at)
-        write(tables.SEEN_ITEMS, seen, basis)
-        write(tables.HISTORIES, last, basis)
+        write(tables.TRUTH, splits.truth(by_user, config.recommend.repeats == "allowed"))
+        write(tables.SEEN_ITEMS, histories.seen_items(by_user, cuts))
+        write(tables.HISTORIES, histories.histories(by_user, cuts, settings.history_length))
 
+    to_learn = ("valid", "night")
     # Side by side: the features are many small steps, which leave cores idle.
     with ThreadPoolExecutor(1) as pool:
         popular = pool.submit(build_features)
         build_histories()
         if _is_training(config):
-            to_learn = events.by_cut(recent, ("valid", "night"))
             power = settings.imbalance_power
-            weights = examples.item_weights(popular.result(), power) if power else None
-            write_examples(tables.EVENT_EXAMPLES, examples.event_examples(to_learn, weights))
+            weights = None
+            if power:
+                weights = examples.by_item(examples.item_weights(popular.result(), power).toArrow())
+            write_examples(tables.EVENT_EXAMPLES, examples.event_examples(by_user, to_learn, weights))
             write_examples(
-                tables.USER_EXAMPLES, examples.user_examples(to_learn, weights, settings.user_example_items)
+                tables.USER_EXAMPLES,
+                examples.user_examples(by_user, to_learn, weights, settings.user_example_items),
             )
         popular.result()
     if _is_training(config):
         write_examples(
-            tables.SEQUENCE_EXAMPLES, examples.sequence_examples(to_learn, settings.history_length)
+            tables.SEQUENCE_EXAMPLES, examples.sequence_examples(by_user, to_learn, settings.history_length)
         )
 
 
@@ -145,10 +139,21 @@ def _num_tasks(spark: SparkSession, lake: Lake) -> int:
     return max(1, min(most, lake.num_rows(tables.INTERACTIONS) // _EVENTS_A_TASK))
 
 
-def _kept_by_user(spark: SparkSession, frame: DataFrame) -> DataFrame:
-    """Adaptive execution would hide from every later step that the rows are already parted and sorted by user."""
-    with cli.spark_settings(spark, {_ADAPTIVE: "false"}):
-        return frame.localCheckpoint(eager=True)
+def _current_events(
+    arrived: DataFrame,
+    files: DataFrame,
+    run_date: dt.date,
+    num_tasks: int,
+    keep: Callable[[DataFrame], DataFrame],
+) -> DataFrame:
+    """Few event keys come twice as a rule; to look for them first costs less than to sort all events by key."""
+    name = tables.INTERACTIONS.name
+    in_force = arrivals.only_in_force(arrived, files, run_date, name)
+    repeated = keep(arrivals.repeated_keys(in_force, name, num_tasks))
+    num_repeated = repeated.count()
+    if num_repeated == 0:
+        return in_force
+    return arrivals.one_a_key(in_force, name, repeated if num_repeated <= _MOST_REPEATED else None)
 
 
 def _is_training(config: Config) -> bool:
@@ -171,29 +176,6 @@ def _active_days(config: Config) -> dict[str, int | None]:
         name: active_days(load_mapping(source.mapping), default) for name, source in config.sources.items()
     }
     return {name: None if n == "all" else n for name, n in {**days, "": default}.items()}
-
-
-def _basis(config: Config) -> str:
-    """The settings that a history depends on: with others the night before cannot be continued."""
-    settings = config.features
-    return (
-        f"history_length={settings.history_length} history_days={settings.history_days} "
-        f"tie_seed={settings.tie_seed} event_types={','.join(settings.event_types)}"
-    )
-
-
-def _night_before(lake: Lake, config: Config, run_date: dt.date) -> dt.date | None:
-    """The newest earlier date whose histories and seen items still follow from what arrived by then."""
-    inputs = [tables.INTERACTIONS, tables.SOURCE_FILES]
-    for date in lake.dates(tables.HISTORIES, until=run_date - dt.timedelta(days=1))[-1:]:
-        both = (tables.SEEN_ITEMS, tables.HISTORIES)
-        if all(lake.can_continue(table, date, inputs, _basis(config)) for table in both):
-            return date
-    return None
-
-
-def _oldest_at(ends: dict[str, dt.datetime], history_days: int) -> dt.datetime:
-    return ends["night"] - dt.timedelta(days=history_days)
 
 
 if __name__ == "__main__":

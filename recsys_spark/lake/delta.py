@@ -203,17 +203,6 @@ def _landed(now: Snapshot, metadata: dict[str, str]) -> bool:
     return any(entry.get("attempt") == metadata["attempt"] for entry in now.handle.history(_TRIES))
 
 
-def last_commit(store: storage.Store, table: Table, **metadata: str) -> dict[str, Any] | None:
-    """The newest commit whose metadata hold these values, looking 1,000 commits back."""
-    now = snapshot(store, table)
-    history = now.handle.history(1000) if now else []
-    wanted = metadata.items()
-    return next(
-        (entry for entry in history if wanted <= {(k, v) for k, v in entry.items() if isinstance(v, str)}),
-        None,
-    )
-
-
 def vacuum(store: storage.Store, table: Table, retention_hours: int) -> list[str]:
     """Delete files that no version within the retention names, left-overs of dead runs included."""
     now = snapshot(store, table)

@@ -138,13 +138,11 @@ class Lake:
         df: DataFrame,
         *,
         row_group_rows: int | None = None,
-        basis: str | None = None,
     ) -> None:
         """Replace one date by `df`, in one commit. Zero rows leave the date there, and empty.
 
         Args:
             row_group_rows: at most so many rows in a row group.
-            basis: what `can_continue` must be given for the next date to build on this one.
 
         Raises:
             BadDataError: `df` breaks the table's contract, or holds another run date.
@@ -157,7 +155,7 @@ class Lake:
         checked = (
             table.check(df).where(F.assert_true(F.col("run_date") == day, wrong).isNull()).drop("run_date")
         )
-        metadata = self._metadata(run_date, basis)
+        metadata = self._metadata(run_date)
         delta.create(self._store, table, self._metadata(run_date))
         attempt, folder = metadata["attempt"], f"run_date={run_date}"
         files = parquet.write_frame(self._store, table, checked, attempt, folder, row_group_rows)
@@ -225,29 +223,6 @@ class Lake:
         """Delete files that no version within the retention names; returns how many."""
         return len(delta.vacuum(self._store, table, retention_hours))
 
-    # Continuing from the previous date ---------------------------------------------------------
-
-    def can_continue(self, table: Table, run_date: dt.date, inputs: Sequence[Table], basis: str) -> bool:
-        """Whether `table` as written for `run_date` still follows from its inputs as they are now.
-
-        True when that commit was made with the same `basis`, and every input still names exactly the
-        files, of dates up to `run_date`, that the commit's job read.
-        """
-        made = delta.last_commit(self._store, table, run_date=str(run_date))
-        if made is None or made.get("basis") != basis or not self.exists(table, run_date):
-            return False
-        versions = json.loads(made["versions_read"])
-        for source in inputs:
-            then = delta.snapshot(self._store, source, versions.get(source.name))
-            now = delta.snapshot(self._store, source)
-            if (
-                then is None
-                or now is None
-                or parquet.chosen(then.files, until=run_date) != parquet.chosen(now.files, until=run_date)
-            ):
-                return False
-        return True
-
     # Models ------------------------------------------------------------------------------------
 
     def put_model(self, version: str, folder: Path) -> None:
@@ -270,13 +245,12 @@ class Lake:
 
     # Inside ------------------------------------------------------------------------------------
 
-    def _metadata(self, run_date: dt.date, basis: str | None = None) -> dict[str, str]:
-        metadata = {
+    def _metadata(self, run_date: dt.date) -> dict[str, str]:
+        return {
             "attempt": f"{self.attempt}-{next(self._writes)}",
             "run_date": str(run_date),
             "versions_read": json.dumps(dict(self.versions_read), sort_keys=True),
         }
-        return metadata if basis is None else {**metadata, "basis": basis}
 
     def _snapshot(self, table: Table) -> delta.Snapshot | None:
         now = delta.snapshot(self._store, table)

@@ -18,18 +18,56 @@ KEYS = {"interactions": "row_key", "items": "item_id", "users": "user_id"}
 def only_current(rows: DataFrame, source_files: DataFrame, run_date: dt.date, table_name: str) -> DataFrame:
     """The rows in force on the night of `run_date`, one per source and key.
 
-    Per source, an `increment` file counts as its newest delivery by name, and of `full`
-    deliveries only the newest counts, if no file of it was refused whole. Of several rows
-    with one key the newest arrival stays, then the first by file name and record.
-
     Args:
         rows: everything that arrived for the table up to the night; later rows are left out.
         source_files: all of it; rows of other tables and later nights are left out.
         table_name: interactions, items or users.
     """
+    return one_a_key(only_in_force(rows, source_files, run_date, table_name), table_name)
+
+
+def only_in_force(rows: DataFrame, source_files: DataFrame, run_date: dt.date, table_name: str) -> DataFrame:
+    """The rows of the deliveries in force on the night of `run_date`; several may have one key.
+
+    Per source, an `increment` file counts as its newest delivery by name, and of `full`
+    deliveries only the newest counts, if no file of it was refused whole.
+
+    Args:
+        rows, source_files, run_date, table_name: as `only_current` takes them.
+    """
     live = _live_files(source_files, run_date, table_name)
-    current = rows.join(F.broadcast(live), ["source", "file_name", "run_date"], how="left_semi")
-    return _newest(current, ["source", KEYS[table_name]], F.col("run_date").desc()).select(*rows.columns)
+    in_force = rows.join(F.broadcast(live), ["source", "file_name", "run_date"], how="left_semi")
+    return in_force.select(*rows.columns)
+
+
+def one_a_key(in_force: DataFrame, table_name: str, repeated: DataFrame | None = None) -> DataFrame:
+    """One row per source and key: of several the newest arrival, then the first by file name and record.
+
+    Args:
+        in_force: what `only_in_force` gives.
+        table_name: interactions, items or users.
+        repeated: what `repeated_keys` gives, if they are few: they are sent to every executor, and all rows
+            with other keys stay where they are. None: every row is shuffled and sorted by its key.
+    """
+    if repeated is not None:
+        hashed = in_force.withColumn("hash", _hash(table_name))
+        once = hashed.join(F.broadcast(repeated), "hash", how="left_anti").drop("hash")
+        several = hashed.join(F.broadcast(repeated), "hash", how="left_semi").drop("hash")
+        return once.unionByName(one_a_key(several, table_name))
+    key = ["source", KEYS[table_name]]
+    return _newest(in_force, key, F.col("run_date").desc()).select(*in_force.columns)
+
+
+def repeated_keys(in_force: DataFrame, table_name: str, num_partitions: int) -> DataFrame:
+    """A column `hash`: of every key that several rows have, and perhaps of a few others.
+
+    Args:
+        in_force: what `only_in_force` gives.
+        table_name: interactions, items or users.
+        num_partitions: in which the hashes of all keys are counted.
+    """
+    keys = in_force.select(_hash(table_name).alias("hash")).repartition(num_partitions, "hash")
+    return keys.groupBy("hash").count().where(F.col("count") > 1).select("hash")
 
 
 def catalogue(items: DataFrame, source_files: DataFrame, run_date: dt.date) -> DataFrame:
@@ -66,3 +104,7 @@ def _live_files(source_files: DataFrame, run_date: dt.date, table_name: str) -> 
 def _newest(rows: DataFrame, key: list[str], *order: Column) -> DataFrame:
     window = Window.partitionBy(*key).orderBy(*order, F.col("file_name"), F.col("record"))
     return rows.withColumn("place", F.row_number().over(window)).where(F.col("place") == 1).drop("place")
+
+
+def _hash(table_name: str) -> Column:
+    return F.xxhash64("source", KEYS[table_name])

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms.events import CutEnds, cut_end
+from recsys_spark.transforms.events import cut_end
+from recsys_spark.transforms.timelines import CutEnds
 
 
 def without_blocking(interactions: DataFrame, types: Sequence[str]) -> DataFrame:

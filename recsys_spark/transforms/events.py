@@ -1,22 +1,18 @@
 """Numbered events: what every feature, history and example is built from.
 
-Columns: user_idx, item_idx, event_at, type, value, weight, source, order_hash. Events `with places` also have
-a column `place_<cut>` for each cut. Events `by cut` have `cut` and `place` instead, and hold an event once for
-each cut that may see it.
+Columns: user_idx, item_idx, event_at, type, value, weight, source, order_hash.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from recsys_spark.errors import SettingsError
-
-CutEnds = Mapping[str, dt.datetime]  # cut -> the exclusive instant at which it ends: the "now" of ages
-_PLACE = "place_"
+from recsys_spark.transforms.timelines import CutEnds
 
 
 def numbered(
@@ -69,73 +65,11 @@ def dated(rows: DataFrame, run_date: dt.date) -> DataFrame:
     return rows.withColumn("run_date", F.lit(run_date))
 
 
-def newest_first() -> list[Column]:
-    """The total order of a user's events, newest first. Rows that tie in all of it are equal."""
-    return [F.desc(name) for name in ("event_at", "order_hash", "type", "value", "weight", "source")]
-
-
 def cut_end(ends: CutEnds) -> Column:
     """The end of the row's cut."""
     return F.create_map(*[part for cut, end in ends.items() for part in (F.lit(cut), F.lit(end))])[
         F.col("cut")
     ]
-
-
-def with_places(marked: DataFrame, seen_by: Mapping[str, Sequence[str]]) -> DataFrame:
-    """Add `place_<cut>`: the event's place among those of its user that the cut sees, the newest is 1.
-
-    Null where the cut does not see the event. One sort of a user's events serves every cut and table.
-
-    Args:
-        marked: events with `split`.
-        seen_by: the splits that each cut sees.
-    """
-    newest = Window.partitionBy("user_idx").orderBy(*newest_first())
-    so_far = newest.rowsBetween(Window.unboundedPreceding, Window.currentRow)
-
-    def place(names: Sequence[str]) -> Column:
-        is_seen = F.col("split").isin(*names)
-        return F.when(is_seen, F.count_if(is_seen).over(so_far).cast("int"))
-
-    return marked.withColumns({_place(cut): place(names) for cut, names in seen_by.items()})
-
-
-def only_recent(events: DataFrame, ends: CutEnds, history_days: int) -> DataFrame:
-    """Hide from each cut the events older than `history_days` at its end; one exactly so old stays.
-
-    Args:
-        events: events with places.
-        ends: end of each cut.
-        history_days: days.
-    """
-    oldest = {cut: F.lit(end - dt.timedelta(days=history_days)) for cut, end in ends.items()}
-    return events.withColumns(
-        {_place(cut): F.when(F.col("event_at") >= at, F.col(_place(cut))) for cut, at in oldest.items()}
-    )
-
-
-def is_seen(cut: str) -> Column:
-    """Whether the cut sees the event (with places)."""
-    return F.col(_place(cut)).isNotNull()
-
-
-def by_cut(events: DataFrame, cuts: Iterable[str]) -> DataFrame:
-    """One row for each event (with places) and cut that sees it: `cut` and `place`."""
-    places = [F.struct(F.lit(cut).alias("cut"), F.col(_place(cut)).alias("place")) for cut in cuts]
-    others = [name for name in events.columns if not name.startswith(_PLACE) and name != "split"]
-    exploded = events.select(*others, F.inline(F.array(*places)))
-    return exploded.where(F.col("place").isNotNull())
-
-
-def exact(number: Column) -> Column:
-    """A decimal of 9 places whose sums do not depend on the order of rows; beyond +-1e18 counts as that."""
-    most = F.lit(1e18)
-    capped = F.when(number > most, most).when(number < -most, -most).otherwise(number)
-    return capped.cast("decimal(28,9)")
-
-
-def _place(cut: str) -> str:
-    return _PLACE + cut
 
 
 def _start_of(day: dt.date) -> dt.datetime:

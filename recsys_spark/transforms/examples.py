@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, Window
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms.events import exact
-from recsys_spark.transforms.padding import event_lists, event_row, left_padded, right_padded
+from recsys_spark import tables
+from recsys_spark.transforms.padding import EVENT_COLUMNS, event_lists, fixed_lists, instants
+from recsys_spark.transforms.pairs import pairs
 from recsys_spark.transforms.popularity import EVERYBODY
+from recsys_spark.transforms.timelines import Ints, Timelines, read_off, rows_of
+
+Weights = Mapping[str, NDArray[np.float64]]  # cut -> weight by item_idx
+_WINDOWS = 8192
 
 
 def item_weights(popular: DataFrame, power: float) -> DataFrame:
@@ -25,24 +37,45 @@ def item_weights(popular: DataFrame, power: float) -> DataFrame:
     )
 
 
-def event_examples(events: DataFrame, weights: DataFrame | None) -> DataFrame:
-    """One row an event: EVENT_EXAMPLES without its run_date.
+def by_item(weights: pa.Table) -> dict[str, NDArray[np.float64]]:
+    """`item_weights`, gathered, as an array by item_idx for each cut."""
+    found: dict[str, NDArray[np.float64]] = {}
+    for cut in weights["cut"].unique().to_pylist():
+        rows = weights.filter(pc.equal(weights["cut"], cut))
+        item_idx = rows["item_idx"].to_numpy()
+        found[cut] = np.zeros(item_idx.max() + 1)
+        found[cut][item_idx] = rows["item_weight"].to_numpy()
+    return found
+
+
+def event_examples(timelines: DataFrame, cuts: Sequence[str], weights: Weights | None) -> DataFrame:
+    """One row a recent event: EVENT_EXAMPLES without its run_date.
 
     Args:
-        events: recent events by cut.
-        weights: what `item_weights` gives; None: every item weighs 1.
+        timelines: what `timelines.timelines` gives.
+        cuts: to build.
+        weights: what `by_item` gives; None: every item weighs 1.
     """
-    return _weighted(events, weights).select(
-        "user_idx",
-        "item_idx",
-        _value().alias("value"),
-        (F.col("weight") * F.col("item_weight")).cast("float").alias("weight"),
-        "event_at",
-        "cut",
-    )
+
+    def make(users: Timelines) -> Iterator[pa.RecordBatch]:
+        for cut in cuts:
+            events = users.recent(cut)
+            item_idx, weight = users.of["item_idx"][events], users.of["weight"][events]
+            columns = {
+                "user_idx": pa.array(users.user_idx[users.users()[events]]),
+                "item_idx": pa.array(item_idx),
+                "value": pa.array(users.of["value"][events].astype(np.float32)),
+                "weight": pa.array(_weighted(weight, item_idx, cut, weights)),
+                "event_at": instants(users.of["event_at"][events]),
+                "cut": pa.repeat(cut, len(events)),
+            }
+            yield pa.RecordBatch.from_pydict(columns)
+
+    columns = ("item_idx", "value", "weight", "event_at")
+    return read_off(timelines, columns, make, rows_of(tables.EVENT_EXAMPLES))
 
 
-def sequence_examples(events: DataFrame, length: int) -> DataFrame:
+def sequence_examples(timelines: DataFrame, cuts: Sequence[str], length: int) -> DataFrame:
     """Windows of `length` + 1 positions, counted back from the newest event: SEQUENCE_EXAMPLES without its run_date.
 
     A window's first event is the last of the next older window, so every event but the user's first is a
@@ -50,85 +83,82 @@ def sequence_examples(events: DataFrame, length: int) -> DataFrame:
     1 2 3 4 oldest first: window 0 is 2 3 4 (targets 3, 4), window 1 is 0 1 2 (target 2).
 
     Args:
-        events: recent events by cut.
+        timelines: what `timelines.timelines` gives.
+        cuts: to build.
         length: L.
     """
-    place = F.col("place") - 1
-    window = F.floor(place / length).cast("int")
-    is_shared = (place % length == 0) & (place > 0)
-    return (
-        events.withColumn(
-            "window", F.explode(F.when(is_shared, F.array(window - 1, window)).otherwise(F.array(window)))
-        )
-        .groupBy("cut", "user_idx", "window")
-        .agg(F.sort_array(F.collect_list(event_row(-place))).alias("events"))
-        .where(F.size("events") > 1)
-        .select(
-            "user_idx", "window", *event_lists("events", length + 1), _mask(length + 1).alias("mask"), "cut"
-        )
-    )
+
+    def make(users: Timelines) -> Iterator[pa.RecordBatch]:
+        for cut in cuts:
+            num_recent = users.num_recent(cut)
+            num_windows = np.where(num_recent > 1, (num_recent - 2) // length + 1, 0)
+            user = np.repeat(np.arange(len(num_windows)), num_windows)
+            window = np.arange(len(user)) - np.repeat(np.cumsum(num_windows) - num_windows, num_windows)
+            newest = (users.offsets[:-1] + users.seen_from[cut])[user] + window * length
+            num = np.minimum(num_recent[user] - window * length, length + 1)
+            for start in range(0, len(user), _WINDOWS):  # a user may have many
+                part = slice(start, start + _WINDOWS)
+                columns = {
+                    "user_idx": pa.array(users.user_idx[user[part]]),
+                    "window": pa.array(window[part].astype(np.int32)),
+                    **event_lists(users, newest[part], num[part], length + 1),
+                    "mask": fixed_lists((np.arange(length, -1, -1) < num[part, None] - 1).astype(np.int32)),
+                    "cut": pa.repeat(cut, len(user[part])),
+                }
+                yield pa.RecordBatch.from_pydict(columns)
+
+    return read_off(timelines, EVENT_COLUMNS, make, rows_of(tables.SEQUENCE_EXAMPLES))
 
 
-def user_examples(events: DataFrame, weights: DataFrame | None, length: int) -> DataFrame:
+def user_examples(
+    timelines: DataFrame, cuts: Sequence[str], weights: Weights | None, length: int
+) -> DataFrame:
     """One row a user, its newest `length` distinct items: USER_EXAMPLES without its run_date.
 
     Args:
-        events: recent events by cut.
-        weights: what `item_weights` gives; None: every item weighs 1.
+        timelines: what `timelines.timelines` gives.
+        cuts: to build.
+        weights: what `by_item` gives; None: every item weighs 1.
         length: positions; what does not fit is counted in num_overflow.
     """
-    items = events.groupBy("cut", "user_idx", "item_idx").agg(
-        F.min("place").alias("newest"),
-        F.min_by("value", "place").alias("value"),
-        F.sum(exact(F.col("weight"))).cast("double").alias("weight"),
-    )
-    newest = Window.partitionBy("cut", "user_idx").orderBy("newest")
-    listed = F.struct(
-        "place",
-        "item_idx",
-        _value().alias("value"),
-        (F.col("weight") * F.col("item_weight")).cast("float").alias("weight"),
-    )
-    return (
-        _weighted(items, weights)
-        .withColumn("place", F.row_number().over(newest))
-        .groupBy("cut", "user_idx")
-        .agg(
-            F.sort_array(F.collect_list(F.when(F.col("place") <= length, listed))).alias("listed"),
-            F.count(F.lit(1)).alias("num_distinct"),
-        )
-        .select(
-            "user_idx",
-            right_padded(F.col("listed.item_idx"), length, "int").alias("items"),
-            right_padded(F.col("listed.value"), length, "float").alias("values"),
-            right_padded(F.col("listed.weight"), length, "float").alias("weights"),
-            F.size("listed").alias("num_items"),
-            (F.col("num_distinct") - F.size("listed")).cast("int").alias("num_overflow"),
-            "cut",
-        )
-    )
+
+    def make(users: Timelines) -> Iterator[pa.RecordBatch]:
+        for cut in cuts:
+            found = pairs(users, users.recent(cut))
+            total = np.bincount(found.of_event, users.of["weight"][found.events], len(found.user))
+            order = np.lexsort((found.newest, found.user))
+            num_distinct = np.bincount(found.user, minlength=len(users.user_idx))
+            before = np.repeat(np.cumsum(num_distinct) - num_distinct, num_distinct)
+            place = np.arange(len(order)) - before
+            has = np.flatnonzero(num_distinct)
+            row = np.repeat(np.arange(len(has)), num_distinct[has])
+            fits = np.flatnonzero(place < length)
+            listed, row, place = order[fits], row[fits], place[fits]
+            item_idx = found.item_idx[listed]
+
+            def padded(values: NDArray[Any], at: tuple[Ints, Ints], num: int) -> pa.ListArray:
+                matrix = np.zeros((num, length), values.dtype)
+                matrix[at] = values
+                return fixed_lists(matrix)
+
+            num_items = np.minimum(num_distinct[has], length)
+            columns = {
+                "user_idx": pa.array(users.user_idx[has]),
+                "items": padded(item_idx, (row, place), len(has)),
+                "values": padded(
+                    users.of["value"][found.newest[listed]].astype(np.float32), (row, place), len(has)
+                ),
+                "weights": padded(_weighted(total[listed], item_idx, cut, weights), (row, place), len(has)),
+                "num_items": pa.array(num_items.astype(np.int32)),
+                "num_overflow": pa.array((num_distinct[has] - num_items).astype(np.int32)),
+                "cut": pa.repeat(cut, len(has)),
+            }
+            yield pa.RecordBatch.from_pydict(columns)
+
+    return read_off(timelines, ("item_idx", "value", "weight"), make, rows_of(tables.USER_EXAMPLES))
 
 
-def in_hashed_order(examples: DataFrame) -> DataFrame:
-    """Rows by cut, then by a hash of the user: neighbours in a row group have nothing in common."""
-    order = F.xxhash64("user_idx", F.lit("row groups"))
-    return examples.sortWithinPartitions("cut", order, *_ties(examples))
-
-
-def _ties(examples: DataFrame) -> list[str]:
-    return [name for name in ("user_idx", "window", "event_at", "item_idx") if name in examples.columns]
-
-
-def _weighted(rows: DataFrame, weights: DataFrame | None) -> DataFrame:
-    if weights is None:
-        return rows.withColumn("item_weight", F.lit(1.0))
-    return rows.join(weights, ["cut", "item_idx"], how="inner")
-
-
-def _value() -> Column:
-    return F.coalesce("value", F.lit(float("nan"))).cast("float")
-
-
-def _mask(length: int) -> Column:
-    targets = F.array_repeat(F.lit(1), F.size("events") - 1)
-    return left_padded(F.concat(F.array(F.lit(0)), targets), length, "int")
+def _weighted(
+    weight: NDArray[Any], item_idx: NDArray[Any], cut: str, weights: Weights | None
+) -> NDArray[np.float32]:
+    return (weight if weights is None else weight * weights[cut][item_idx]).astype(np.float32)

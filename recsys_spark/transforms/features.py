@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from recsys_spark.transforms import item_features, popularity, user_features
-from recsys_spark.transforms.events import CutEnds
+from recsys_spark.transforms.timelines import CutEnds
 
 
 class FeatureTables(NamedTuple):
@@ -22,8 +24,7 @@ class FeatureTables(NamedTuple):
 
 
 def feature_tables(
-    whole: DataFrame,
-    recent: DataFrame,
+    timelines: DataFrame,
     *,
     users: DataFrame,
     items: DataFrame,
@@ -33,15 +34,14 @@ def feature_tables(
     half_life_days: float,
     num_categories: int,
     title_buckets: int,
-    active_days: Mapping[str, int | None],
     num_partitions: int,
     keep: Callable[[DataFrame], DataFrame],
+    gather: Callable[[DataFrame], pa.Table],
 ) -> FeatureTables:
     """Build all four.
 
     Args:
-        whole: events with places, of any age: what users are described by.
-        recent: those within the history window: what items are described by.
+        timelines: users are described by events of any age, items by recent ones.
         users: the known part of the user index.
         items: the known part of the item index.
         listed: current rows of USERS.
@@ -50,21 +50,23 @@ def feature_tables(
         half_life_days: of popularity.
         num_categories: size of the category vocabulary.
         title_buckets: hash buckets of title terms.
-        active_days: per source, see `user_features.user_activity`.
-        num_partitions: of `whole`, which is parted by user.
+        num_partitions: of large shuffles.
         keep: holds a small frame that is used more than once.
+        gather: brings a frame with a few rows an item to the driver.
     """
     profiles = user_features.user_profiles(users, listed)
-    popular = keep(popularity.popularity(recent, profiles, ends, half_life_days, num_partitions))
+    popular = keep(popularity.popularity(timelines, profiles, ends, half_life_days, num_partitions))
     described_items = keep(
         item_features.described_items(
-            items, catalogue, popular, popularity.num_users(recent, ends), ends, title_buckets
+            items, catalogue, popular, popularity.num_users(timelines, ends), ends, title_buckets
         )
     )
     item_stats = keep(item_features.item_statistics(described_items, num_categories, title_buckets))
-    activity = user_features.user_activity(whole, ends, active_days)
-    affinity = user_features.category_affinity(whole, described_items, item_stats, ends)
-    described_users = keep(user_features.described_users(profiles, activity, affinity, ends))
+    places = user_features.item_places(gather(user_features.places_of_items(described_items, item_stats)))
+    sizes = gather(item_stats.select("cut", F.size("vocabulary").alias("num_categories")))
+    vocabulary = dict(zip(*[sizes[name].to_pylist() for name in ("cut", "num_categories")], strict=True))
+    activity = user_features.user_activity(timelines, ends, places, vocabulary)
+    described_users = keep(user_features.described_users(profiles, activity, ends))
     user_stats = keep(user_features.user_statistics(described_users))
     return FeatureTables(
         item_features.item_columns(item_stats).unionByName(

@@ -103,13 +103,6 @@ def known_before(index: DataFrame, end: dt.datetime) -> DataFrame:
     return index.where((F.col("first_seen_at") < F.lit(end)) | (F.col("run_date") < F.lit(end.date())))
 
 
-def idx_of(ids: DataFrame, index: DataFrame, kind: str) -> DataFrame:
-    """The numbers of `ids`."""
-    return ids.join(index.select(f"{kind}_id", f"{kind}_idx"), f"{kind}_id", how="inner").select(
-        f"{kind}_idx"
-    )
-
-
 def prefix_hash(index: DataFrame, kind: str, num: int) -> DataFrame:
     """One row, one column `prefix_hash`: a hash of every (number, id) with a number below `num`.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms.events import CutEnds, cut_end
+from recsys_spark.transforms.events import cut_end
 from recsys_spark.transforms.numbers import indicator_columns, placed, scale, scaled, scaled_columns
 from recsys_spark.transforms.popularity import EVERYBODY
+from recsys_spark.transforms.timelines import CutEnds
 from recsys_spark.transforms.titles import idf, tf_idf, title_terms
 
 EVENT_NUMBERS = ("age_days", "log_popularity")  # of an item's events

@@ -7,34 +7,24 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms.events import exact
-
-_NOISE = 1e-12  # a variance below this share of the mean square is rounding
+NOISE = 1e-12  # a variance below this share of the mean square is rounding
 
 
-def moments(number: Column) -> Column:
-    """A number and its square, both exact: what `mean_and_std` and `scale` add up."""
-    return F.struct(exact(number).alias("number"), exact(number * number).alias("square"))
-
-
-def mean_and_std(moments: Column) -> Column:
-    """Aggregate: struct of the mean and the population deviation; nulls left out, both null without any."""
-    num = F.count(moments["number"])
-    mean = F.sum(moments["number"]).cast("double") / num
-    mean_square = F.sum(moments["square"]).cast("double") / num
-    variance = mean_square - mean * mean
-    std = F.sqrt(F.when(variance > mean_square * _NOISE, variance).otherwise(F.lit(0.0)))
-    return F.when(num > 0, F.struct(mean.alias("mean"), std.alias("std")))
+def exact(number: Column) -> Column:
+    """A decimal of 9 places whose sums do not depend on the order of rows; beyond +-1e18 counts as that."""
+    most = F.lit(1e18)
+    capped = F.when(number > most, most).when(number < -most, -most).otherwise(number)
+    return capped.cast("decimal(28,9)")
 
 
 def scale(number: Column) -> Column:
-    """Aggregate: like `mean_and_std`, with 0 and 1 where there is nothing to scale by."""
-    found = mean_and_std(moments(number))
-    std = F.coalesce(found["std"], F.lit(0.0))
-    return F.struct(
-        F.coalesce(found["mean"], F.lit(0.0)).alias("mean"),
-        F.when(std > 0, std).otherwise(F.lit(1.0)).alias("std"),
-    )
+    """Aggregate: struct of the mean and the population deviation; 0 and 1 where there is nothing to scale by."""
+    num = F.count(number)
+    mean = F.try_divide(F.sum(exact(number)).cast("double"), num)
+    mean_square = F.try_divide(F.sum(exact(number * number)).cast("double"), num)
+    variance = mean_square - mean * mean
+    std = F.when(variance > mean_square * NOISE, F.sqrt(variance))
+    return F.struct(F.coalesce(mean, F.lit(0.0)).alias("mean"), F.coalesce(std, F.lit(1.0)).alias("std"))
 
 
 def scaled(numbers: Sequence[str]) -> Column:

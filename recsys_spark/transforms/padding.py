@@ -1,55 +1,60 @@
-"""Lists of events as arrays of one fixed length."""
+"""Columns of Arrow from NumPy: instants, and lists of events of one fixed length."""
 
 from __future__ import annotations
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from recsys_spark.transforms.timelines import Ints, Timelines
+
+EVENT_COLUMNS = ("item_idx", "type", "value", "event_at", "weight")
 _MOST_SECONDS = 2**31 - 1
 
 
-def event_row(place: Column) -> Column:
-    """One event as a struct; `place` comes first, so that sorting the structs sorts by it."""
-    return F.struct(
-        place.alias("place"),
-        F.col("item_idx"),
-        F.col("type"),
-        F.coalesce("value", F.lit(float("nan"))).cast("float").alias("value"),
-        F.col("weight").cast("float").alias("weight"),
-        F.unix_micros("event_at").alias("at"),
-    )
-
-
-def event_lists(rows: str, length: int) -> list[Column]:
-    """items, types, values, gaps and weights of an array of `event_row`s, oldest first, left-padded.
+def event_lists(timelines: Timelines, newest: Ints, num: Ints, length: int) -> dict[str, pa.ListArray]:
+    """items, types, values, gaps and weights of R lists of `length` positions, oldest first, left-padded with 0.
 
     A gap is whole seconds since the event before it in the list, 0 for the first.
+
+    Args:
+        timelines: with EVENT_COLUMNS.
+        newest: [R], place in the N of the newest event of each list.
+        num: [R], events in each list, at most `length`.
+        length: positions.
     """
-    at = F.col(f"{rows}.at")
-    gap = F.zip_with(
-        at,
-        F.concat(F.slice(at, 1, 1), F.slice(at, 1, F.greatest(F.size(at) - 1, F.lit(0)))),
-        lambda this, before: F.least(F.lit(_MOST_SECONDS), F.floor((this - before) / 1_000_000)).cast("int"),
-    )
-    columns = [
-        ("items", F.col(f"{rows}.item_idx"), "int"),
-        ("types", F.col(f"{rows}.type"), "int"),
-        ("values", F.col(f"{rows}.value"), "float"),
-        ("gaps", gap, "int"),
-        ("weights", F.col(f"{rows}.weight"), "float"),
-    ]
-    return [left_padded(column, length, dtype).alias(name) for name, column, dtype in columns]
+    of, back = timelines.of, np.arange(length - 1, -1, -1)
+    is_event = back < num[:, None]
+    places = np.where(is_event, newest[:, None] + back, 0)
+    at = of["event_at"][places]
+    seconds = np.minimum((at[:, 1:] - at[:, :-1]) // 1_000_000, _MOST_SECONDS)
+    gaps = np.zeros(places.shape, np.int32)
+    gaps[:, 1:] = np.where(is_event[:, :-1], seconds, 0)
+    columns = {
+        "items": of["item_idx"][places],
+        "types": of["type"][places],
+        "values": of["value"].astype(np.float32)[places],
+        "gaps": gaps,
+        "weights": of["weight"].astype(np.float32)[places],
+    }
+    return {name: fixed_lists(np.where(is_event, column, 0)) for name, column in columns.items()}
 
 
-def left_padded(values: Column, length: int, dtype: str) -> Column:
-    """Zeros before `values` (an array of `dtype`) up to `length`."""
-    return F.concat(_zeros(length, values, dtype), values)
+def fixed_lists(matrix: NDArray[Any]) -> pa.ListArray:
+    """[R, length] as R lists; ints and floats keep their type but 8-byte ints, which become 4-byte ones."""
+    if matrix.dtype == np.int64:
+        matrix = matrix.astype(np.int32)
+    num, length = matrix.shape
+    return pa.ListArray.from_arrays(np.arange(num + 1, dtype=np.int32) * length, pa.array(matrix.ravel()))
 
 
-def right_padded(values: Column, length: int, dtype: str) -> Column:
-    """Zeros after `values` (an array of `dtype`) up to `length`."""
-    return F.concat(values, _zeros(length, values, dtype))
+def lists(lengths: Ints, values: NDArray[Any]) -> pa.ListArray:
+    """One list after the other, of these lengths."""
+    return pa.ListArray.from_arrays(np.r_[0, np.cumsum(lengths)].astype(np.int32), pa.array(values))
 
 
-def _zeros(length: int, values: Column, dtype: str) -> Column:
-    return F.array_repeat(F.lit(0).cast(dtype), F.lit(length) - F.size(values))
+def instants(micros: Ints) -> pa.Array:
+    """Microseconds as instants."""
+    return pa.array(micros).cast(pa.timestamp("us", "UTC"))

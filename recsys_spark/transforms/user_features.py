@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
-from pyspark.sql import Column, DataFrame
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms.events import CutEnds, by_cut, cut_end, exact, is_seen
 from recsys_spark.transforms.numbers import (
+    NOISE,
     indicator_columns,
-    mean_and_std,
-    moments,
     placed,
     scale,
     scaled,
     scaled_columns,
 )
+from recsys_spark.transforms.padding import fixed_lists
+from recsys_spark.transforms.pairs import pairs
+from recsys_spark.transforms.timelines import CutEnds, Ints, Timelines, read_off
 
 NUMBERS = ("log_num_events", "log_num_items", "recency_days", "mean_value", "std_value")
+_DAY = 86_400_000_000
+_MOST = 1e18  # a value beyond it counts as that
 
 
 def user_profiles(users_known: DataFrame, listed: DataFrame) -> DataFrame:
@@ -42,92 +50,98 @@ def user_profiles(users_known: DataFrame, listed: DataFrame) -> DataFrame:
     )
 
 
-def user_activity(events: DataFrame, ends: CutEnds, active_days: Mapping[str, int | None]) -> DataFrame:
-    """One row a cut and user with events: counts, recency, moments of the values, total weight.
-
-    Args:
-        events: events with places, of any age.
-        ends: end of each cut.
-        active_days: per source; an event of it in so many days before the cut makes active. None: any event.
-            The key '' is for sources that it does not name.
-    """
-    is_fresh = _is_fresh(ends, active_days[""])
-    for source, days in active_days.items():
-        is_fresh = F.when(F.col("source") == source, _is_fresh(ends, days)).otherwise(is_fresh)
-    seconds = F.unix_micros(cut_end(ends)) - F.unix_micros("last_at")
-    value = mean_and_std(F.col("value"))
-    numbers = events.withColumns({"value": moments(F.col("value")), "weight": exact(F.col("weight"))})
-    return (
-        by_cut(numbers, ends)  # exact numbers are costly to make: once an event, not once a cut
-        .groupBy("cut", "user_idx")
-        .agg(
-            F.count(F.lit(1)).alias("num_events"),
-            F.max("event_at").alias("last_at"),
-            F.bool_or(is_fresh).alias("is_fresh"),
-            F.sum("weight").alias("total_weight"),
-            value.alias("value"),
-        )
-        .withColumn("recency_days", seconds / 86_400_000_000)
-        .withColumn("log_num_events", F.log1p("num_events"))
-        .withColumn("mean_value", F.col("value.mean"))
-        .withColumn("std_value", F.col("value.std"))
-        .drop("value", "last_at")
-    )
-
-
-def category_affinity(
-    events: DataFrame, described: DataFrame, item_stats: DataFrame, cuts: Iterable[str]
+def user_activity(
+    timelines: DataFrame, ends: CutEnds, places: Mapping[str, ItemPlaces], vocabulary: Mapping[str, int]
 ) -> DataFrame:
-    """One row a cut and user with events: distinct items, and weight by place in the category vocabulary.
+    """One row a cut and user with events of any age: counts, recency, moments of the values, share by category.
 
     Args:
-        events: events with places, of any age.
+        timelines: what `timelines.timelines` gives.
+        ends: end of each cut to build.
+        places: what `item_places` gives.
+        vocabulary: how many categories each cut names.
+    """
+    micros = {cut: int(end.timestamp()) * 1_000_000 for cut, end in ends.items()}
+
+    def make(users: Timelines) -> Iterator[pa.RecordBatch]:
+        user_of, ever = users.users(), pairs(users, np.arange(users.offsets[-1]))
+        value, weight = np.clip(users.of["value"], -_MOST, _MOST), users.of["weight"]
+        for cut, end in micros.items():
+            newest = users.offsets[:-1] + users.seen_from[cut]
+            num = users.offsets[1:] - newest
+            has, seen = np.flatnonzero(num), users.seen(cut)
+            user = user_of[seen]
+            mean, std = _mean_and_std(user, value[seen], len(num))
+            is_fresh = (
+                users.of["event_at"][seen] >= end - users.of["active_days"][seen].astype(np.float64) * _DAY
+            )
+            num_items = np.bincount(ever.user[ever.oldest >= newest[ever.user]], minlength=len(num))
+            shares = _shares(
+                user, users.of["item_idx"][seen], weight[seen], places.get(cut), (len(num), vocabulary[cut])
+            )
+            columns = {
+                "user_idx": pa.array(users.user_idx[has]),
+                "num_events": pa.array(num[has]),
+                "num_items": pa.array(num_items[has]),
+                "recency_days": pa.array((end - users.of["event_at"][newest[has]]) / _DAY),
+                "mean_value": pa.array(mean[has], from_pandas=True),
+                "std_value": pa.array(std[has], from_pandas=True),
+                "is_fresh": pa.array(np.bincount(user[is_fresh], minlength=len(num))[has] > 0),
+                "shares": fixed_lists(shares[has]),
+                "cut": pa.repeat(cut, len(has)),
+            }
+            yield pa.RecordBatch.from_pydict(columns)
+
+    schema = (
+        "user_idx int, num_events long, num_items long, recency_days double, mean_value double, std_value double, "
+        "is_fresh boolean, shares array<float>, cut string"
+    )
+    return read_off(timelines, ("item_idx", "event_at", "value", "weight", "active_days"), make, schema)
+
+
+class ItemPlaces(NamedTuple):
+    """Of each item by number, its places in the category vocabulary: `places[offsets[i]:offsets[i + 1]]`."""
+
+    offsets: Ints
+    places: Ints
+
+
+def places_of_items(described: DataFrame, item_stats: DataFrame) -> DataFrame:
+    """cut, item_idx and `place` in the category vocabulary, one row a category of a trained item.
+
+    Args:
         described: what `item_features.described_items` gives.
         item_stats: what `item_features.item_statistics` gives.
-        cuts: to build.
     """
-    cuts = list(cuts)
-    weights = [F.sum(F.when(is_seen(cut), F.col("weight"))).alias(cut) for cut in cuts]
-    exactly = events.withColumn("weight", exact(F.col("weight")))
-    per_item = exactly.groupBy("user_idx", "item_idx").agg(*weights)
-    counts = [F.struct(F.lit(cut).alias("cut"), F.count(cut).alias("num_items")) for cut in cuts]
-    num_items = (
-        per_item.groupBy("user_idx")
-        .agg(F.array(*counts).alias("in_cut"))
-        .select("user_idx", F.inline("in_cut"))
-        .where(F.col("num_items") > 0)
-    )
     places = item_stats.select("cut", F.posexplode("vocabulary").alias("place", "category"))
-    item_places = (
+    return (
         described.where(F.col("num_events") > 0)
         .select("cut", "item_idx", F.explode(F.array_distinct("categories")).alias("category"))
         .join(F.broadcast(places), ["cut", "category"], how="inner")
-        .groupBy("item_idx")
-        .agg(F.collect_list(F.struct("cut", "place")).alias("places"))
+        .select("cut", "item_idx", "place")
     )
-    weight_in_cut = F.coalesce(*[F.when(F.col("cut") == cut, F.col(cut)) for cut in cuts])
-    by_place = (
-        per_item.join(item_places, "item_idx", how="inner")
-        .select("user_idx", *cuts, F.inline("places"))
-        .withColumn("weight", weight_in_cut)
-        .where(F.col("weight").isNotNull())
-        .groupBy("cut", "user_idx", "place")
-        .agg(F.sum("weight").cast("double").alias("weight"))
-        .groupBy("cut", "user_idx")
-        .agg(F.map_from_entries(F.collect_list(F.struct("place", "weight"))).alias("weight_by_place"))
-    )
-    return num_items.join(by_place, ["cut", "user_idx"], how="left")
 
 
-def described_users(
-    profiles: DataFrame, activity: DataFrame, affinity: DataFrame, cuts: Iterable[str]
-) -> DataFrame:
+def item_places(rows: pa.Table) -> dict[str, ItemPlaces]:
+    """`places_of_items`, gathered, by cut."""
+    found = {}
+    for cut in rows["cut"].unique().to_pylist():
+        of_cut = rows.filter(pc.equal(rows["cut"], cut)).sort_by(
+            [("item_idx", "ascending"), ("place", "ascending")]
+        )
+        num = np.bincount(of_cut["item_idx"].to_numpy())
+        found[cut] = ItemPlaces(np.r_[0, np.cumsum(num)], of_cut["place"].to_numpy())
+    return found
+
+
+def described_users(profiles: DataFrame, activity: DataFrame, cuts: Iterable[str]) -> DataFrame:
     """One row a cut and user, raw numbers and affinities; cut night has every known user."""
     has_row = F.col("num_events").isNotNull() | (F.col("cut") == "night")
     return (
         profiles.withColumn("cut", F.explode(F.array(*map(F.lit, cuts))))
-        .join(activity.join(affinity, ["cut", "user_idx"], how="inner"), ["cut", "user_idx"], how="left")
+        .join(activity, ["cut", "user_idx"], how="left")
         .where(has_row)
+        .withColumn("log_num_events", F.log1p("num_events"))
         .withColumn("log_num_items", F.log1p("num_items"))
     )
 
@@ -144,13 +158,7 @@ def user_features(described: DataFrame, user_stats: DataFrame, item_stats: DataF
 
     `features` = numbers scaled, then the share of the user's weight in each category of the vocabulary.
     """
-    weight = F.col("total_weight").cast("double")
-    shares = F.transform(
-        "vocabulary",
-        lambda _, place: F.coalesce(F.try_element_at("weight_by_place", place) / weight, F.lit(0.0)).cast(
-            "float"
-        ),
-    )
+    none = F.transform("vocabulary", lambda _: F.lit(0.0).cast("float"))
     return (
         described.join(F.broadcast(user_stats), "cut", how="inner")
         .join(F.broadcast(item_stats.select("cut", "vocabulary")), "cut", how="inner")
@@ -165,7 +173,7 @@ def user_features(described: DataFrame, user_stats: DataFrame, item_stats: DataF
             "recency_days",
             "mean_value",
             "std_value",
-            F.concat(scaled(NUMBERS), shares).alias("features"),
+            F.concat(scaled(NUMBERS), F.coalesce("shares", none)).alias("features"),
             "cut",
         )
     )
@@ -178,7 +186,35 @@ def user_columns(user_stats: DataFrame, item_stats: DataFrame) -> DataFrame:
     return placed(stats, "user", F.concat(scaled_columns(NUMBERS), shares))
 
 
-def _is_fresh(ends: CutEnds, days: int | None) -> Column:
-    if days is None:
-        return F.lit(True)
-    return F.col("event_at") >= cut_end(ends) - F.make_dt_interval(F.lit(days))
+def _mean_and_std(
+    user: Ints, value: NDArray[np.float64], num_users: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[U] each, NaN for users without a value."""
+    user, value = user[~np.isnan(value)], value[~np.isnan(value)]
+    num = np.bincount(user, minlength=num_users)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN
+        mean = np.bincount(user, value, num_users) / num
+        variance = np.bincount(user, (value - mean[user]) ** 2, num_users) / num
+    is_noise = variance <= (variance + mean**2) * NOISE
+    return mean, np.sqrt(np.where(is_noise, 0.0, variance))
+
+
+def _shares(
+    user: Ints,
+    item_idx: Ints,
+    weight: NDArray[np.float64],
+    of_items: ItemPlaces | None,
+    shape: tuple[int, int],
+) -> NDArray[np.float32]:
+    """[users, categories], the share of the users' weight that went to items of each category."""
+    if of_items is None:
+        return np.zeros(shape, np.float32)
+    total = np.bincount(user, weight, shape[0])
+    known = np.minimum(item_idx, len(of_items.offsets) - 2)
+    num = np.where(item_idx == known, np.diff(of_items.offsets)[known], 0)
+    event = np.repeat(np.arange(len(user)), num)
+    nth = np.arange(len(event)) - np.repeat(np.cumsum(num) - num, num)
+    place = user[event] * shape[1] + of_items.places[of_items.offsets[item_idx[event]] + nth]
+    by_place = np.bincount(place, weight[event], shape[0] * shape[1]).reshape(shape)
+    with np.errstate(invalid="ignore"):  # users without an event are left out later
+        return (by_place / total[:, None]).astype(np.float32)

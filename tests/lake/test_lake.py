@@ -163,26 +163,6 @@ def test_rows_without_spark_equal_rows_with_it(spark: SparkSession, lake: Lake) 
     assert lake.read_rows(tables.MODELS, TUESDAY).num_rows == 0
 
 
-def test_continuing_needs_the_same_basis_and_unchanged_inputs(
-    spark: SparkSession, lake: Lake, tmp_path: Path
-) -> None:
-    def fresh() -> Lake:
-        return Lake(str(tmp_path / "lake"))
-
-    for day in (MONDAY, TUESDAY):
-        lake.write(spark, tables.SEEN_ITEMS, day, seen(spark, [(2, [2], "night")], day))
-    builder = fresh()
-    builder.read(spark, tables.SEEN_ITEMS, until=TUESDAY)
-    truth = spark.createDataFrame([(2, [2], "test", TUESDAY)], tables.TRUTH.schema)
-    builder.write(spark, tables.TRUTH, TUESDAY, truth, basis="s")
-    lake.write(spark, tables.SEEN_ITEMS, WEDNESDAY, seen(spark, [(2, [2], "night")], WEDNESDAY))
-    assert fresh().can_continue(tables.TRUTH, TUESDAY, [tables.SEEN_ITEMS], "s")
-    assert not fresh().can_continue(tables.TRUTH, TUESDAY, [tables.SEEN_ITEMS], "other")
-    assert not fresh().can_continue(tables.TRUTH, MONDAY, [tables.SEEN_ITEMS], "s")
-    lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [3], "night")], MONDAY))
-    assert not fresh().can_continue(tables.TRUTH, TUESDAY, [tables.SEEN_ITEMS], "s")
-
-
 def test_an_emptied_log_entry_is_refused(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
     lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "night")], MONDAY))
     (tmp_path / "lake/seen_items/_delta_log/00000000000000000001.json").write_bytes(b"")

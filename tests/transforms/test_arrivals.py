@@ -6,9 +6,11 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from pyspark.sql import functions as F
+from pyspark.testing import assertDataFrameEqual
 
 from recsys_spark import tables
-from recsys_spark.transforms.arrivals import catalogue, only_current
+from recsys_spark.transforms.arrivals import catalogue, one_a_key, only_current, only_in_force, repeated_keys
 
 
 def day(number: int) -> dt.date:
@@ -76,6 +78,21 @@ def test_the_newest_delivery_of_each_file_counts_and_the_newest_row_of_a_key(spa
         ("inc", "3", "b.csv", 1, 1),  # b.csv is still its own newest
         ("inc", "4", "a.csv", 5, 2),  # newer than the 4 of b.csv; the 2 of the old a.csv is gone
     ]
+
+
+@pytest.mark.parametrize("number", [1, 2, 9])
+def test_looking_for_repeated_keys_first_leaves_the_same_rows(spark, number):
+    rows, files = frames(spark, [*ROWS, ("other", "1", "a.csv", 1, 2)])
+    files = files.union(files.where("source = 'inc'").withColumn("source", F.lit("other")))
+    in_force = only_in_force(rows, files, day(number), "items")
+    repeated = repeated_keys(in_force, "items", 2)
+    hashes = in_force.selectExpr("source", "item_id", "xxhash64(source, item_id) AS hash").join(
+        repeated, "hash"
+    )
+    assert {(r.source, r.item_id) for r in hashes.collect()} == ({("inc", "4")} if number == 2 else set())
+    current = one_a_key(in_force, "items", repeated)
+    assert current.columns == rows.columns
+    assertDataFrameEqual(current, only_current(rows, files, day(number), "items"))
 
 
 def test_a_file_refused_whole_leaves_the_older_delivery_in_force(spark):

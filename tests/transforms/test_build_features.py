@@ -18,7 +18,6 @@ from recsys_spark.config import Config
 from recsys_spark.errors import RecsysError
 from recsys_spark.jobs import build_features, build_index
 from recsys_spark.lake import Lake
-from recsys_spark.transforms import events, examples, histories
 
 D = dt.date(2024, 5, 31)
 BUILT = (
@@ -34,6 +33,7 @@ class Event(NamedTuple):
     value: float | None = None
     weight: float = 1.0
     file_name: str = "f"
+    row_key: str | None = None  # None: the event's file and place in it
 
 
 def may(day: int, second: int = 0) -> dt.datetime:
@@ -58,7 +58,7 @@ def arrive(
     items: Iterable[tuple[str, str | None, list[str], float | None, int | None]] = (),
     delivery: str = "increment",
 ) -> None:
-    """What ingest would have written; a row key is the event's file and place in it."""
+    """What ingest would have written."""
     rows = [
         (
             e.user_id,
@@ -67,7 +67,7 @@ def arrive(
             e.event_at,
             e.value,
             e.weight,
-            f"{e.file_name}/{n}",
+            e.row_key or f"{e.file_name}/{n}",
             e.file_name,
             n,
             "s",
@@ -191,57 +191,29 @@ def test_later_events_change_nothing_before_the_cut(spark: SparkSession, lake: L
     assert rows_of(lake, tables.HISTORIES, D, "night") != rows_of(other, tables.HISTORIES, D, "night")
 
 
-@pytest.mark.slow
-def test_a_continued_night_equals_a_full_rebuild(spark: SparkSession, tmp_path: Path) -> None:
-    """Late events, a night missed, a corrected file and events that grow older than history_days."""
-    continued, rebuilt = Lake(str(tmp_path / "continued")), Lake(str(tmp_path / "rebuilt"))
-    nights = [dt.date(2024, 5, day) for day in (20, 22, 23)]
-    chosen = config(**{"train.enabled": "false", "features.history_days": 9})
-    first = [
-        Event(f"u{n % 6}", f"i{n % 7}", may(10 + n % 11, n % 2), file_name=f"f{n % 3}") for n in range(40)
-    ]
-    second = [
-        Event("u1", "i9", may(15)),  # five days late
-        Event("u2", "i2", may(21)),  # of the night that was missed
-        *[Event("u3", "i8", may(12 + n), file_name="f1") for n in range(8)],  # f1 corrected: others lose events
-    ]  # fmt: skip
-    third = [Event("u4", "i4", may(23), file_name="g")]
-    used = []
-    for lake in (continued, rebuilt):
-        for night, arrived in zip(nights, (first, second, third), strict=True):
-            arrive(spark, lake, night, arrived)
-            build_index.run(spark, lake, chosen, night)
-            if lake is continued:
-                used.append(build_features._night_before(lake, chosen, night))
-            if lake is continued or night == nights[-1]:
-                build_features.run(spark, lake, chosen, night)
-    assert used == [None, *nights[:2]]
-    for table in (tables.SEEN_ITEMS, tables.HISTORIES):
-        assert rows_of(continued, table, nights[-1]) == rows_of(rebuilt, table, nights[-1]), table.name
-    assert not continued.exists(tables.SEQUENCE_EXAMPLES, nights[-1])
-    arrive(spark, continued, nights[0], first[1:])  # an old date ingested again: nothing may be carried over
-    assert build_features._night_before(continued, chosen, nights[-1]) is None
-    assert build_features._night_before(rebuilt, config(), dt.date(2024, 5, 24)) is None  # other settings
-
-
-def test_tables_of_users_neither_shuffle_nor_sort_the_kept_events_again(spark: SparkSession) -> None:
-    at = [may(day) for day in range(1, 9)]
-    rows = [(2 + n % 3, 2 + n, at[n], 1, None, 1.0, "s", n, "train") for n in range(8)]
-    event = (
-        "user_idx int, item_idx int, event_at timestamp, type int, value double, weight double, source string"
-    )
-    marked = spark.createDataFrame(rows, f"{event}, order_hash long, split string").repartition(2, "user_idx")
-    kept = build_features._kept_by_user(spark, events.with_places(marked, {"night": ["train"]}))
-    night = events.by_cut(kept, ["night"])
-    for built in (
-        histories.histories(night, 3),
-        histories.seen_items(night),
-        examples.sequence_examples(night, 3),
-    ):
-        assert "Exchange" not in built._jdf.queryExecution().executedPlan().toString()
-    placed_again = events.with_places(kept.drop("place_night"), {"night": ["train"]})
-    plan = placed_again._jdf.queryExecution().executedPlan().toString()
-    assert "Exchange" not in plan and "Sort" not in plan
+def test_an_event_key_that_comes_again_counts_once_as_it_came_last(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looked for by hash where few keys repeat, by sorting all events where many do."""
+    earlier, again = D - dt.timedelta(days=1), Event("u1", "i9", may(15), 1.0, 1.0, "g", "f/3")
+    others = some_events(1)[:40]
+    wanted, sorted_by_key, by_hash = (Lake(str(tmp_path / name)) for name in ("wanted", "sorted", "hash"))
+    arrive(spark, wanted, earlier, [*others[:3], again, *others[4:]])
+    arrive(spark, wanted, D, [])
+    for lake in (sorted_by_key, by_hash):
+        arrive(spark, lake, earlier, others)
+        arrive(spark, lake, D, [again])
+    for lake in (wanted, sorted_by_key, by_hash):
+        for day in (earlier, D):
+            build_index.run(spark, lake, config(), day)
+    build_features.run(spark, wanted, config(), D)
+    build_features.run(spark, by_hash, config(), D)
+    monkeypatch.setattr(build_features, "_MOST_REPEATED", 0)
+    build_features.run(spark, sorted_by_key, config(), D)
+    assert rows_of(wanted, tables.ITEM_INDEX, D) == rows_of(by_hash, tables.ITEM_INDEX, D)
+    for table in (tables.SEEN_ITEMS, tables.HISTORIES, tables.USER_FEATURES, tables.ITEM_FEATURES):
+        assert rows_of(by_hash, table, D) == rows_of(sorted_by_key, table, D), table.name
+        assert rows_of(by_hash, table, D) == rows_of(wanted, table, D), table.name
 
 
 def test_a_feature_table_that_cannot_be_written_fails_the_job_before_its_last_table(
@@ -251,7 +223,7 @@ def test_a_feature_table_that_cannot_be_written_fails_the_job_before_its_last_ta
     arrive(spark, lake, D, some_events(1), USERS, ITEMS)
     build_index.run(spark, lake, config(), D)
     (tmp_path / "item_features").write_text("in the way")
-    before = {key: spark.conf.get(key) for key in (build_features._ADAPTIVE, build_features._TASKS)}
+    before = {key: spark.conf.get(key) for key in (build_features._ARROW_ROWS, build_features._TASKS)}
     with pytest.raises(RecsysError, match="item_features"):
         build_features.run(spark, lake, config(), D)
     assert lake.exists(tables.HISTORIES, D) and not lake.exists(tables.SEQUENCE_EXAMPLES, D)

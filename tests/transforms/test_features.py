@@ -4,18 +4,17 @@ import datetime as dt
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms import features, numbers, titles
+from recsys_spark import tables
+from recsys_spark.transforms import features, numbers, titles, user_features
 from recsys_spark.transforms.features import FeatureTables
+from tests.timelines import timelines_of
 
 END = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
-EVENT = (
-    "user_idx int, item_idx int, event_at timestamp, type int, value double, weight double, source string, "
-    "order_hash long, place_night int"
-)
 
 
 def ago(days: float) -> dt.datetime:
@@ -30,9 +29,14 @@ def built(spark: SparkSession) -> FeatureTables:
         (3, 2, ago(31), None, 1.0, "shop"),
         (4, 2, ago(100), None, 1.0, "archive"),
     ]
-    events = spark.createDataFrame([(u, i, at, 1, v, w, s, 0, 1) for u, i, at, v, w, s in rows], EVENT)
+    events = timelines_of(
+        spark,
+        [(u, i, at, 1, v, w, s, 0) for u, i, at, v, w, s in rows],
+        split=lambda at, offsets: dict.fromkeys(tables.CUTS, np.zeros(len(offsets) - 1, np.int64)),
+        ends=dict.fromkeys(tables.CUTS, END),
+        active_days={"": 30, "archive": None},
+    )
     return features.feature_tables(
-        events,
         events,
         users=spark.createDataFrame([("a", 2), ("b", 3), ("c", 4), ("d", 5)], "user_id string, user_idx int"),
         items=spark.createDataFrame([("x", 2), ("y", 3), ("z", 4)], "item_id string, item_idx int"),
@@ -52,9 +56,9 @@ def built(spark: SparkSession) -> FeatureTables:
         half_life_days=10,
         num_categories=2,
         title_buckets=2,
-        active_days={"": 30, "archive": None},
         num_partitions=2,
         keep=lambda frame: frame,
+        gather=lambda frame: frame.toArrow(),
     )
 
 
@@ -144,15 +148,21 @@ def test_affinity_is_the_share_of_weight(places: dict[str, Any], users: dict[str
 
 
 def test_equal_values_have_no_spread_and_huge_ones_do_not_overflow(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([(1, 3.3), (1, 3.3), (1, 3.3), (2, 1e300), (2, -1e300)], "k int, v double")
-    got = {
-        r.k: r.m
-        for r in frame.groupBy("k")
-        .agg(numbers.mean_and_std(numbers.moments(F.col("v"))).alias("m"))
-        .collect()
-    }
-    assert got[1].asDict() == {"mean": pytest.approx(3.3), "std": 0.0}
+    frame = spark.createDataFrame(
+        [(1, 3.3), (1, 3.3), (1, 3.3), (2, 1e300), (2, -1e300), (3, None)], "k int, v double"
+    )
+    got = {r.k: r.m.asDict() for r in frame.groupBy("k").agg(numbers.scale(F.col("v")).alias("m")).collect()}
+    assert got[1] == {"mean": pytest.approx(3.3), "std": 1.0}
     assert got[2]["mean"] == 0.0
+    assert got[3] == {"mean": 0.0, "std": 1.0}
+    rows = [
+        (u, 2, ago(n), 1, v, 1.0, "s", n)
+        for n, (u, v) in enumerate([(2, 3.3)] * 3 + [(3, 1e300), (3, -1e300)])
+    ]
+    none = {"night": 0}
+    activity = user_features.user_activity(timelines_of(spark, rows), {"night": END}, {}, none).collect()
+    found = {r.user_idx: (r.mean_value, r.std_value) for r in activity}
+    assert found == {2: (pytest.approx(3.3), 0.0), 3: (0.0, 1e18)}
 
 
 def test_terms_are_lower_case_runs_of_letters_and_digits(spark: SparkSession) -> None:

@@ -1,0 +1,267 @@
+"""Timelines: each user's events as arrays, newest first, of which every table of users and events is made.
+
+Spark sorts the events once. NumPy then makes a table in one pass over whole users: what a cut sees of a user, and
+what of that lies in the history window, are slices of its arrays. The frame has one row a user and piece of at
+most 8,192 events, a user's pieces one after the other:
+
+`user_idx`      users come in the order of a hash, so that neighbours in a file have nothing in common
+`seen_from`     by cut, as in `tables.CUTS`: how many of the user's newest events the cut does not see
+`recent_until`  by cut: from which event on the user's events are older than the history window
+`item_idx`, `event_at` (microseconds UTC), `type`, `value` (NaN where there is none), `weight`, `active_days`
+                of each event
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from recsys_spark.tables import CUTS, Table
+
+CutEnds = Mapping[str, dt.datetime]  # cut -> the exclusive instant at which it ends: the "now" of ages
+Ints = NDArray[np.int64]
+# Instants and offsets of users -> by cut, how many of a user's newest events the cut does not see.
+Split = Callable[[Ints, Ints], dict[str, Ints]]
+
+_EVENT = {
+    "item_idx": "int",
+    "event_at": "long",
+    "type": "int",
+    "value": "double",
+    "weight": "double",
+    "active_days": "int",
+}
+_PIECE, _EVENTS_A_BATCH = 8192, 2**18
+_DAY = 86_400_000_000
+
+
+class Timelines(NamedTuple):
+    """U whole users with N events in all.
+
+    user_idx: [U].
+    offsets: [U + 1], place in the N of each user's newest event.
+    seen_from, recent_until: cut -> [U], counted from the user's newest event.
+    of: column -> [N].
+    """
+
+    user_idx: Ints
+    offsets: Ints
+    seen_from: dict[str, Ints]
+    recent_until: dict[str, Ints]
+    of: dict[str, NDArray[Any]]
+
+    def num_events(self) -> Ints:
+        """[U], events of any age."""
+        num: Ints = np.diff(self.offsets)
+        return num
+
+    def users(self) -> Ints:
+        """[N], the place in `user_idx` of each event's user."""
+        return np.repeat(np.arange(len(self.user_idx)), self.num_events())
+
+    def places(self) -> Ints:
+        """[N], each event's place among its user's, the newest is 0."""
+        return np.arange(self.offsets[-1]) - np.repeat(self.offsets[:-1], self.num_events())
+
+    def seen(self, cut: str) -> Ints:
+        """Places in the N of the events that the cut sees."""
+        return np.flatnonzero(self.places() >= np.repeat(self.seen_from[cut], self.num_events()))
+
+    def recent(self, cut: str) -> Ints:
+        """Places in the N of the events that the cut sees and that lie in its history window."""
+        places, num = self.places(), self.num_events()
+        is_recent = places < np.repeat(self.recent_until[cut], num)
+        return np.flatnonzero(is_recent & (places >= np.repeat(self.seen_from[cut], num)))
+
+    def num_recent(self, cut: str) -> Ints:
+        """[U], how many `recent` finds."""
+        num: Ints = np.maximum(self.recent_until[cut] - self.seen_from[cut], 0)
+        return num
+
+
+def timelines(
+    numbered: DataFrame,
+    split: Split,
+    ends: CutEnds,
+    history_days: int,
+    active_days: Mapping[str, int | None],
+) -> DataFrame:
+    """Timelines of numbered events that are parted by user.
+
+    Args:
+        numbered: what `events.numbered` gives.
+        split: says what each cut sees.
+        ends: end of each cut.
+        history_days: an event that is older at a cut's end than so many days is not recent; one exactly so old is.
+        active_days: per source, days for which an event makes a user active; None: for ever. The key '' is for
+            sources that it does not name.
+    """
+    oldest = {cut: _micros(end) - history_days * _DAY for cut, end in ends.items()}
+    lists = ", ".join(f"{name} array<{kind}>" for name, kind in _EVENT.items())
+    schema = f"user_idx int, seen_from array<int>, recent_until array<int>, {lists}"
+
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for rows in _whole_users(batches):
+            users = rows["user_idx"].to_numpy()
+            offsets = np.r_[_first_rows(users), len(users)]
+            at = rows["event_at"].to_numpy()
+            seen_from = split(at, offsets)
+            until = {cut: _num_not_before(at, offsets, oldest[cut]) for cut in CUTS}
+            yield from _pieces(rows, users, offsets, _by_cut(seen_from), _by_cut(until), _PIECE)
+
+    days = [part for name, num in active_days.items() for part in (F.lit(name), F.lit(_days(num)))]
+    by_source = F.try_element_at(F.create_map(*days), F.col("source"))
+    return (
+        numbered.withColumns(
+            {
+                "active_days": F.coalesce(by_source, F.lit(_days(active_days[""]))),
+                "event_at": F.unix_micros("event_at"),
+                "value": F.coalesce("value", F.lit(float("nan"))),
+            }
+        )
+        .sortWithinPartitions(user_order(), "user_idx", *_newest_first())
+        .select("user_idx", *_EVENT)
+        .mapInArrow(work, schema)
+    )
+
+
+def read_off(
+    timelines: DataFrame,
+    columns: Sequence[str],
+    make: Callable[[Timelines], Iterable[pa.RecordBatch]],
+    schema: StructType | str,
+) -> DataFrame:
+    """The rows that `make` makes of whole users, in their order.
+
+    Args:
+        timelines: what `timelines` gives.
+        columns: of each event, those that `make` needs.
+        make: must keep nothing from one call to the next, and is given at least one user.
+        schema: of the rows.
+    """
+
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for rows in _whole_users(batches):
+            yield from make(_timelines(rows, columns))
+
+    bounds = ("user_idx", "seen_from", "recent_until")
+    return timelines.select(*bounds, *columns).mapInArrow(work, schema)
+
+
+def rows_of(table: Table) -> StructType:
+    """The columns of a table but its run date."""
+    return StructType([field for field in table.schema if field.name != "run_date"])
+
+
+def user_order() -> Column:
+    """A hash of the user."""
+    return F.xxhash64("user_idx", F.lit("row groups"))
+
+
+def pairs_with_items(rows: DataFrame) -> DataFrame:
+    """user_idx and item_idx of each event."""
+    return rows.select("user_idx", F.explode("item_idx").alias("item_idx"))
+
+
+def num_newer(at: Ints, offsets: Ints, instant: dt.datetime) -> Ints:
+    """[U], how many of each user's events came at an instant or later.
+
+    Args:
+        at: [N], microseconds, newest first within a user.
+        offsets: [U + 1].
+        instant: inclusive.
+    """
+    return _num_not_before(at, offsets, _micros(instant))
+
+
+def _newest_first() -> list[Column]:
+    """The total order of a user's events. Rows that tie in all of it are equal."""
+    return [F.desc(name) for name in ("event_at", "order_hash", "type", "value", "weight", "active_days")]
+
+
+def _pieces(
+    rows: pa.RecordBatch, users: Ints, offsets: Ints, seen_from: pa.Array, until: pa.Array, size: int
+) -> Iterator[pa.RecordBatch]:
+    num_pieces = -(-np.diff(offsets) // size)
+    of_user = np.repeat(np.arange(len(num_pieces)), num_pieces)
+    number = np.arange(len(of_user)) - np.repeat(np.cumsum(num_pieces) - num_pieces, num_pieces)
+    starts = np.r_[offsets[of_user] + number * size, len(users)]
+    arrays = [pa.array(users[offsets[of_user]]), seen_from.take(of_user), until.take(of_user)]
+    # Few at a time, as long as they are full: what one message takes has a bound.
+    step = max(1, _EVENTS_A_BATCH * len(of_user) // len(users))
+    for start in range(0, len(of_user), step):
+        here = starts[start : start + step + 1]
+        lists = [
+            pa.ListArray.from_arrays((here - here[0]).astype(np.int32), rows[name][here[0] : here[-1]])
+            for name in _EVENT
+        ]
+        names = ["user_idx", "seen_from", "recent_until", *_EVENT]
+        yield pa.RecordBatch.from_arrays([*[a[start : start + step] for a in arrays], *lists], names=names)
+
+
+def _timelines(rows: pa.RecordBatch, columns: Sequence[str]) -> Timelines:
+    users = rows["user_idx"].to_numpy()
+    first = _first_rows(users)
+    ends = np.r_[0, np.cumsum(rows[columns[0]].value_lengths().to_numpy())]
+    bounds = [
+        rows[name].flatten().to_numpy().reshape(-1, len(CUTS))[first].astype(np.int64)
+        for name in ("seen_from", "recent_until")
+    ]
+    seen_from, until = [{cut: bound[:, n] for n, cut in enumerate(CUTS)} for bound in bounds]
+    of = {name: rows[name].flatten().to_numpy() for name in columns}
+    return Timelines(users[first], np.r_[ends[first], ends[-1]].astype(np.int64), seen_from, until, of)
+
+
+def _whole_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches that hold no part of a user; users are one after the other."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        if batch.num_rows == 0:
+            continue
+        users = batch["user_idx"].to_numpy()
+        last = int(_first_rows(users)[-1])
+        if last == 0 and held and held[-1]["user_idx"][-1].as_py() == users[0]:
+            held.append(batch)
+            continue
+        if held or last:
+            yield _joined([*held, batch[:last]])
+        held = [batch[last:]]
+    if held:
+        yield _joined(held)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+def _first_rows(users: NDArray[Any]) -> Ints:
+    first: Ints = np.r_[0, np.flatnonzero(np.diff(users)) + 1]
+    return first
+
+
+def _num_not_before(at: Ints, offsets: Ints, micros: int) -> Ints:
+    num: Ints = np.add.reduceat(at >= micros, offsets[:-1], dtype=np.int64)
+    return num
+
+
+def _by_cut(bounds: Mapping[str, Ints]) -> pa.ListArray:
+    matrix = np.stack([bounds[cut] for cut in CUTS], axis=1).astype(np.int32)
+    return pa.ListArray.from_arrays(
+        np.arange(len(matrix) + 1, dtype=np.int32) * len(CUTS), pa.array(matrix.ravel())
+    )
+
+
+def _micros(instant: dt.datetime) -> int:
+    return int((instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) / dt.timedelta(microseconds=1))
+
+
+def _days(num: int | None) -> int:
+    return 2**31 - 1 if num is None else num

@@ -1,0 +1,44 @@
+"""Timelines of literal events."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from recsys_spark.evaluation import splits
+from recsys_spark.transforms.timelines import Split, timelines
+
+NUMBERED = (
+    "user_idx int, item_idx int, event_at timestamp, type int, value double, weight double, source string, "
+    "order_hash long"
+)
+D = dt.date(2024, 5, 31)
+
+
+def of_split(kind: str, valid_days: int = 7, test_days: int = 7) -> Split:
+    return partial(splits.seen_from, run_date=D, kind=kind, valid_days=valid_days, test_days=test_days)
+
+
+def timelines_of(
+    spark: SparkSession,
+    rows: Sequence[tuple[Any, ...]],
+    kind: str = "time",
+    *,
+    split: Split | None = None,
+    ends: Mapping[str, dt.datetime] | None = None,
+    history_days: int = 3650,
+    active_days: Mapping[str, int | None] | None = None,
+) -> DataFrame:
+    """Of rows of NUMBERED, in partitions by user, up to the end of D."""
+    numbered = spark.createDataFrame(rows, NUMBERED).repartition(3, "user_idx")
+    return timelines(
+        numbered,
+        split or of_split(kind),
+        ends or splits.cut_ends(D, kind, 7, 7),
+        history_days,
+        active_days or {"": 30},
+    )
