@@ -14,7 +14,7 @@ from recsys_spark.evaluation.user_metrics import METRICS, user_metrics
 from recsys_spark.ranking import beyond_accuracy, metrics
 
 BATCH = "spark.sql.execution.arrow.maxRecordsPerBatch"
-V, USERS, N, KS = 40, 60, 12, (3, 15)
+V, USERS, N, KS = 160, 60, 12, (3, 15)  # so many items that the first 3 places cover only some
 RNG = np.random.default_rng(4)
 CATEGORIES = [
     sorted(RNG.choice(list("abcd"), size=RNG.integers(0, 4), replace=False).tolist()) for _ in range(V)
@@ -41,7 +41,7 @@ def item_features(order):
     return pa.table(columns)
 
 
-ITEMS = replace(catalogue(item_features(range(2, V)), num_users=50), num_eligible=30)
+ITEMS = replace(catalogue(item_features(range(2, V)), num_users=50), num_eligible=150)
 
 
 @pytest.fixture(scope="module")
