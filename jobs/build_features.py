@@ -24,12 +24,25 @@ from recsys_spark.config import Config
 from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
 from recsys_spark.sources.mapping import active_days, load_mapping
-from recsys_spark.transforms import arrivals, blocked, events, examples, features, histories, index
+from recsys_spark.transforms import (
+    arrivals,
+    blocked,
+    events,
+    examples,
+    features,
+    histories,
+    index,
+    user_features,
+)
 from recsys_spark.transforms.timelines import pairs_with_items, timelines
 
-_EVENTS_A_TASK, _EVENTS_A_BATCH = 100_000, 65_536
+_EVENTS_A_TASK = 100_000
+_ARROW = {  # a batch of rows: how many of them, each an event or a piece of a timeline, and bytes in all
+    "spark.sql.execution.arrow.maxRecordsPerBatch": 65_536,
+    "spark.sql.execution.arrow.maxBytesPerBatch": 16 * 2**20,
+}
 _MOST_REPEATED = 1_000_000  # keys, 8 bytes each, that every executor can hold
-_TASKS, _ARROW_ROWS = "spark.sql.shuffle.partitions", "spark.sql.execution.arrow.maxRecordsPerBatch"
+_TASKS = "spark.sql.shuffle.partitions"
 _WRITERS = "spark.sql.maxConcurrentOutputFileWriters"
 
 
@@ -37,7 +50,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     """Build every table of features and examples for the run date."""
     num_tasks = _num_tasks(spark, lake)
     # A task then writes the cuts of its users side by side, and need not sort them by cut.
-    with cli.spark_settings(spark, {_TASKS: num_tasks, _WRITERS: len(tables.CUTS)}):
+    with cli.spark_settings(spark, {_TASKS: num_tasks, _WRITERS: len(tables.CUTS), **_ARROW}):
         _build(spark, lake, config, run_date, num_tasks)
 
 
@@ -67,14 +80,21 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, n
     types = config.rules.blocking_events
     asked = keep(blocked.blocking(current, users, items, run_date, types))
     learnt = blocked.without_blocking(current, types)
+    profiles = user_features.user_profiles(users, listed)
     numbered = events.numbered(
-        learnt, users, items, run_date, settings.event_types, settings.tie_seed, num_tasks
+        learnt,
+        users,
+        items,
+        user_features.segments(profiles),
+        run_date,
+        settings.event_types,
+        settings.tie_seed,
+        num_tasks,
     )
     seen_from = partial(
         splits.seen_from, run_date=run_date, kind=split[1], valid_days=split[2], test_days=split[3]
     )
-    with cli.spark_settings(spark, {_ARROW_ROWS: _EVENTS_A_BATCH}):
-        by_user = keep(timelines(numbered, seen_from, ends, settings.history_days, _active_days(config)))
+    by_user = keep(timelines(numbered, seen_from, ends, settings.history_days, _active_days(config)))
     named = pairs_with_items(by_user).unionByName(asked.select("user_idx", "item_idx"))
     known_users = _known(users, "user", run_date, named, listed)
     known_items = _known(items, "item", run_date, named, catalogue)
@@ -91,7 +111,6 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, n
             half_life_days=settings.half_life_days,
             num_categories=settings.num_categories,
             title_buckets=settings.title_buckets,
-            num_partitions=num_tasks,
             keep=keep,
             gather=lambda frame: frame.toArrow(),
         )
@@ -116,7 +135,8 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, n
             power = settings.imbalance_power
             weights = None
             if power:
-                weights = examples.by_item(examples.item_weights(popular.result(), power).toArrow())
+                of_items = examples.item_weights(popular.result(), power).toArrow()
+                weights = examples.by_item(of_items, to_learn)
             write_examples(tables.EVENT_EXAMPLES, examples.event_examples(by_user, to_learn, weights))
             write_examples(
                 tables.USER_EXAMPLES,

@@ -14,7 +14,7 @@ from recsys_spark.transforms.timelines import Split, timelines
 
 NUMBERED = (
     "user_idx int, item_idx int, event_at timestamp, type int, value double, weight double, source string, "
-    "order_hash long"
+    "order_hash long, segment string"
 )
 D = dt.date(2024, 5, 31)
 
@@ -32,9 +32,11 @@ def timelines_of(
     ends: Mapping[str, dt.datetime] | None = None,
     history_days: int = 3650,
     active_days: Mapping[str, int | None] | None = None,
+    segments: Mapping[int, str] | None = None,
 ) -> DataFrame:
-    """Of rows of NUMBERED, in partitions by user, up to the end of D."""
-    numbered = spark.createDataFrame(rows, NUMBERED).repartition(3, "user_idx")
+    """Of rows of NUMBERED without their segment, in partitions by user, up to the end of D."""
+    of_users = [(*row, (segments or {}).get(row[0], "")) for row in rows]
+    numbered = spark.createDataFrame(of_users, NUMBERED).repartition(3, "user_idx")
     return timelines(
         numbered,
         split or of_split(kind),

@@ -1,6 +1,6 @@
 """Numbered events: what every feature, history and example is built from.
 
-Columns: user_idx, item_idx, event_at, type, value, weight, source, order_hash.
+Columns: user_idx, segment, item_idx, event_at, type, value, weight, source, order_hash.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ def numbered(
     interactions: DataFrame,
     user_index: DataFrame,
     item_index: DataFrame,
+    segments: DataFrame,
     run_date: dt.date,
     event_types: Sequence[str],
     tie_seed: int,
@@ -26,6 +27,8 @@ def numbered(
 ) -> DataFrame:
     """Events before the end of `run_date` with numbers for ids and types, in `num_partitions` by user.
 
+    `segment` is that of the user in `segments` (user_idx, segment), or ''. It is looked up in a hash table of a
+    partition's users: the events are parted for it already, and need no sort.
     `order_hash` orders events of one user at one instant: by a hash of the ids, never by item number.
     An id without a number, or a type that is not in `event_types`, fails the query that meets it.
     """
@@ -57,6 +60,8 @@ def numbered(
             F.xxhash64("user_id", "item_id", F.lit(tie_seed)).alias("order_hash"),
         )
         .repartition(num_partitions, "user_idx")
+        .join(segments.hint("shuffle_hash"), "user_idx", how="left")
+        .withColumn("segment", F.coalesce("segment", F.lit("")))
     )
 
 

@@ -37,13 +37,13 @@ def item_weights(popular: DataFrame, power: float) -> DataFrame:
     )
 
 
-def by_item(weights: pa.Table) -> dict[str, NDArray[np.float64]]:
-    """`item_weights`, gathered, as an array by item_idx for each cut."""
-    found: dict[str, NDArray[np.float64]] = {}
-    for cut in weights["cut"].unique().to_pylist():
+def by_item(weights: pa.Table, cuts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """`item_weights`, gathered, as an array by item_idx for each cut; empty for a cut that sees no event."""
+    found = {}
+    for cut in cuts:
         rows = weights.filter(pc.equal(weights["cut"], cut))
         item_idx = rows["item_idx"].to_numpy()
-        found[cut] = np.zeros(item_idx.max() + 1)
+        found[cut] = np.zeros(item_idx.max(initial=-1) + 1)
         found[cut][item_idx] = rows["item_weight"].to_numpy()
     return found
 

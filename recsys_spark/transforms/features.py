@@ -34,7 +34,6 @@ def feature_tables(
     half_life_days: float,
     num_categories: int,
     title_buckets: int,
-    num_partitions: int,
     keep: Callable[[DataFrame], DataFrame],
     gather: Callable[[DataFrame], pa.Table],
 ) -> FeatureTables:
@@ -50,17 +49,12 @@ def feature_tables(
         half_life_days: of popularity.
         num_categories: size of the category vocabulary.
         title_buckets: hash buckets of title terms.
-        num_partitions: of large shuffles.
         keep: holds a small frame that is used more than once.
         gather: brings a frame with a few rows an item to the driver.
     """
     profiles = user_features.user_profiles(users, listed)
-    popular = keep(popularity.popularity(timelines, profiles, ends, half_life_days, num_partitions))
-    described_items = keep(
-        item_features.described_items(
-            items, catalogue, popular, popularity.num_users(timelines, ends), ends, title_buckets
-        )
-    )
+    popular = keep(popularity.popularity(timelines, ends, half_life_days))
+    described_items = keep(item_features.described_items(items, catalogue, popular, ends, title_buckets))
     item_stats = keep(item_features.item_statistics(described_items, num_categories, title_buckets))
     places = user_features.item_places(gather(user_features.places_of_items(described_items, item_stats)))
     sizes = gather(item_stats.select("cut", F.size("vocabulary").alias("num_categories")))

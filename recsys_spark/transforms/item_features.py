@@ -19,7 +19,6 @@ def described_items(
     items: DataFrame,
     catalogue: DataFrame,
     popular: DataFrame,
-    item_users: DataFrame,
     ends: CutEnds,
     title_buckets: int,
 ) -> DataFrame:
@@ -29,7 +28,6 @@ def described_items(
         items: the known part of the item index.
         catalogue: one row an item; an item that no catalogue names is available.
         popular: what `popularity` gives.
-        item_users: what `num_users` gives.
         ends: end of each cut to build.
         title_buckets: hash buckets of title terms.
     """
@@ -43,7 +41,6 @@ def described_items(
         .join(entries, "item_id", how="left")
         .withColumn("cut", F.explode(F.array(*map(F.lit, ends))))
         .join(counts, ["cut", "item_idx"], how="left")
-        .join(item_users, ["cut", "item_idx"], how="left")
         .select(
             "cut",
             "item_idx",

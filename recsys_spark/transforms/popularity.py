@@ -2,86 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys_spark.transforms.pairs import pairs
-from recsys_spark.transforms.timelines import CutEnds, Timelines, read_off
+from recsys_spark.transforms.timelines import CutEnds, Ints, Timelines, read_off
 
 EVERYBODY = ""
 _DAY = 86_400_000_000
 _PARTS = 10**9  # a weight's fraction counts in these
 _MOST = 1e12
+_KEY = ("segment", "item_idx", "in_cuts", "half_life")
+_SUMS = ("whole", "parts", "num_events", "num_users")
 
 
-def popularity(
-    timelines: DataFrame, profiles: DataFrame, ends: CutEnds, half_life_days: float, num_partitions: int
-) -> DataFrame:
-    """One row a cut, segment ('' is everybody) and item: num_events, first_at, popularity, of recent events.
+def popularity(timelines: DataFrame, ends: CutEnds, half_life_days: float) -> DataFrame:
+    """One row a cut, segment ('' is everybody) and item: num_events, num_users, first_at, popularity, of recent events.
 
-    popularity = sum over days of the day's weights x 0.5^(age / half_life_days), age = whole days before
-    the cut's last day. A day's weights are summed as whole numbers of 10^-9, and the days in order; a weight
-    above 10^12 counts as that.
+    popularity = sum of weight x 0.5^(age / half_life_days), age = whole days before the cut's last day. The
+    weights of one half-life are summed as whole numbers of 10^-9, so that the order of rows changes no bit, and
+    the half-lives newest first; a weight above 10^12 counts as that.
 
     Args:
         timelines: what `timelines.timelines` gives.
-        profiles: user_idx and segment.
         ends: end of each cut to build.
         half_life_days: days after which an event counts half.
-        num_partitions: of the result, by item.
     """
-    segments = profiles.where(F.col("segment") != EVERYBODY).select("user_idx", "segment")
-    to_day = (
-        Window.partitionBy("segment", "item_idx")
-        .orderBy("day", "in_cuts")
-        .rowsBetween(Window.unboundedPreceding, 0)
-    )
-    in_day, in_all, rows = {}, [], []
-    for number, (cut, end) in enumerate(ends.items()):
-        is_seen = F.col("in_cuts").bitwiseAND(F.lit(1 << number)) != 0
-        age = F.date_diff(F.to_date(F.lit(end)), F.date_from_unix_date("day")) - 1
-        decayed = F.when(is_seen, F.col("weight") * F.pow(F.lit(0.5), age / F.lit(float(half_life_days))))
-        num, first, total = (f"{name}_{cut}" for name in ("num", "first", "total"))
-        in_day[total] = F.sum(decayed).over(to_day)
-        in_all += [
-            F.sum(F.when(is_seen, F.col("num"))).alias(num),
-            F.min(F.when(is_seen, F.col("first_at"))).alias(first),
-            F.max_by(total, F.struct("day", "in_cuts")).alias(total),
-        ]
-        rows.append(
-            F.struct(
-                F.lit(cut).alias("cut"),
-                F.col(num).alias("num_events"),
-                F.timestamp_micros(first).alias("first_at"),
-                F.col(total).alias("popularity"),
-            )
-        )
-    whole = F.floor("weight")
+    last = max(ends.values())
+    bits = [F.col("in_cuts").bitwiseAND(F.lit(1 << number)) != 0 for number in range(len(ends))]
+    in_cuts = [F.when(bit, F.lit(cut)) for bit, cut in zip(bits, ends, strict=True)]
+    ahead = [part for cut, end in ends.items() for part in (F.lit(cut), F.lit((last - end).days))]
+    half_lives = F.col("half_life") - F.create_map(*ahead)[F.col("cut")] / F.lit(float(half_life_days))
+    total = F.col("whole") + F.col("parts") / F.lit(float(_PARTS))
+    decayed = F.struct("half_life", "in_cuts", (total * F.pow(F.lit(0.5), half_lives)).alias("decayed"))
+    newest_first = F.sort_array(F.collect_list(decayed))
     return (
-        _recent_events(timelines, ends)
-        .join(segments, "user_idx", how="left")
-        .withColumn("segment", F.explode(F.array_compact(F.array(F.lit(EVERYBODY), F.col("segment")))))
-        .repartition(num_partitions, "item_idx")  # once, for all that follows
-        .withColumn("weight", F.least("weight", F.lit(_MOST)))
-        .groupBy(
-            "segment", "item_idx", _floor_div(F.col("event_at"), _DAY).cast("int").alias("day"), "in_cuts"
-        )
+        _summed(timelines, ends, half_life_days)
+        .withColumn("segment", F.explode(F.array_distinct(F.array(F.lit(EVERYBODY), F.col("segment")))))
+        .groupBy(*_KEY)
+        .agg(*[F.sum(name).alias(name) for name in _SUMS], F.min("first_at").alias("first_at"))
+        .withColumn("item_idx", F.col("item_idx").cast("int"))
+        .withColumn("cut", F.explode(F.array_compact(F.array(*in_cuts))))
+        .groupBy("cut", "segment", "item_idx")
         .agg(
-            F.sum(whole).alias("whole"),
-            F.sum(F.rint((F.col("weight") - whole) * _PARTS).cast("long")).alias("parts"),
-            F.count(F.lit(1)).alias("num"),
-            F.min("event_at").alias("first_at"),
+            F.sum("num_events").alias("num_events"),
+            F.sum("num_users").alias("num_users"),
+            F.timestamp_micros(F.min("first_at")).alias("first_at"),
+            F.aggregate(newest_first, F.lit(0.0), lambda sum, part: sum + part["decayed"]).alias(
+                "popularity"
+            ),
         )
-        .withColumn("weight", F.col("whole").cast("double") + F.col("parts") / float(_PARTS))
-        .withColumns(in_day)
-        .groupBy("segment", "item_idx")
-        .agg(*in_all)
-        .select("segment", "item_idx", F.inline(F.array(*rows)))
-        .where(F.col("num_events") > 0)
     )
 
 
@@ -90,44 +64,49 @@ def segment_popularity(popular: DataFrame) -> DataFrame:
     return popular.where(F.col("popularity") > 0).select("segment", "item_idx", "popularity", "cut")
 
 
-def num_users(timelines: DataFrame, cuts: Iterable[str]) -> DataFrame:
-    """Distinct users of each cut and item with recent events."""
-    cuts = list(cuts)
+def _summed(timelines: DataFrame, ends: CutEnds, half_life_days: float) -> DataFrame:
+    """Sums by segment, item, half-life and the cuts that see the events, of a batch of users each.
 
-    def make(users: Timelines) -> Iterator[pa.RecordBatch]:
-        for cut in cuts:
-            item_idx, num = np.unique(pairs(users, users.recent(cut)).item_idx, return_counts=True)
-            columns = {
-                "item_idx": pa.array(item_idx.astype(np.int32)),
-                "num_users": pa.array(num),
-                "cut": pa.repeat(cut, len(num)),
-            }
-            yield pa.RecordBatch.from_pydict(columns)
-
-    counted = read_off(timelines, ["item_idx"], make, "item_idx int, num_users long, cut string")
-    return counted.groupBy("cut", "item_idx").agg(F.sum("num_users").alias("num_users"))
-
-
-def _recent_events(timelines: DataFrame, ends: CutEnds) -> DataFrame:
-    """Events that a cut sees; bit n of `in_cuts` says whether the n-th cut does."""
-    cuts = list(ends)
+    Bit n of `in_cuts` stands for the n-th cut. A user counts in half-life 0, for the cuts that see any event.
+    """
+    last = int(max(ends.values()).timestamp()) * 1_000_000 // _DAY - 1
 
     def make(users: Timelines) -> Iterator[pa.RecordBatch]:
         in_cuts = np.zeros(users.offsets[-1], np.int32)
-        for number, cut in enumerate(cuts):
+        for number, cut in enumerate(ends):
             in_cuts[users.recent(cut)] |= 1 << number
         seen = np.flatnonzero(in_cuts)
+        if len(seen) == 0:
+            return
+        found = pairs(users, seen)
+        first_of_pair = np.flatnonzero(np.diff(found.of_event, prepend=-1))
+        half_lives = (last - users.of["event_at"][seen] // _DAY) / half_life_days
+        half_life = np.floor(half_lives)
+        weight = np.minimum(users.of["weight"][seen], _MOST) * 0.5 ** (half_lives - half_life)
+
+        def both(of_events: Ints | int, of_pairs: Ints | int) -> Ints:
+            parts = np.broadcast_to(of_events, len(seen)), np.broadcast_to(of_pairs, len(found.user))
+            return np.concatenate(parts, dtype=np.int64, casting="unsafe")
+
+        # A pair's newest event comes no earlier than the first that a cut sees, so it changes no cut's first_at.
         columns = {
-            "user_idx": users.user_idx[users.users()[seen]],
-            **{name: users.of[name][seen] for name in names},
-            "in_cuts": in_cuts[seen],
+            "segment": users.segment.dictionary_encode().take(
+                pa.array(both(users.users()[seen], found.user))
+            ),
+            "item_idx": both(users.of["item_idx"][seen], found.item_idx),
+            "in_cuts": both(in_cuts[seen], np.bitwise_or.reduceat(in_cuts[found.events], first_of_pair)),
+            "half_life": both(half_life, 0),
+            "whole": both(np.floor(weight), 0),
+            "parts": both(np.rint(weight % 1 * _PARTS), 0),
+            "num_events": both(1, 0),
+            "num_users": both(0, 1),
+            "first_at": both(users.of["event_at"][seen], users.of["event_at"][found.newest]),
         }
-        yield pa.RecordBatch.from_pydict(columns)
+        grouped = pa.table(columns).group_by(list(_KEY), use_threads=False)
+        summed = grouped.aggregate([*[(name, "sum") for name in _SUMS], ("first_at", "min")])
+        segment = summed["segment"].cast(pa.string())
+        named = summed.set_column(0, "segment", segment).rename_columns([*_KEY, *_SUMS, "first_at"])
+        yield from named.to_batches()
 
-    names = ("item_idx", "event_at", "weight")
-    schema = "user_idx int, item_idx int, event_at long, weight double, in_cuts int"
-    return read_off(timelines, names, make, schema)
-
-
-def _floor_div(number: Column, by: int) -> Column:
-    return F.floor(number / by)
+    numbers = ", ".join(f"{name} long" for name in (*_KEY[1:], *_SUMS, "first_at"))
+    return read_off(timelines, ("item_idx", "event_at", "weight"), make, f"segment string, {numbers}")

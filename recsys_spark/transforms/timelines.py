@@ -5,6 +5,7 @@ what of that lies in the history window, are slices of its arrays. The frame has
 most 8,192 events, a user's pieces one after the other:
 
 `user_idx`      users come in the order of a hash, so that neighbours in a file have nothing in common
+`segment`       of the user, '' when it is in none
 `seen_from`     by cut, as in `tables.CUTS`: how many of the user's newest events the cut does not see
 `recent_until`  by cut: from which event on the user's events are older than the history window
 `item_idx`, `event_at` (microseconds UTC), `type`, `value` (NaN where there is none), `weight`, `active_days`
@@ -39,6 +40,7 @@ _EVENT = {
     "weight": "double",
     "active_days": "int",
 }
+_USER = ("user_idx", "segment", "seen_from", "recent_until")
 _PIECE, _EVENTS_A_BATCH = 8192, 2**18
 _DAY = 86_400_000_000
 
@@ -47,12 +49,14 @@ class Timelines(NamedTuple):
     """U whole users with N events in all.
 
     user_idx: [U].
+    segment: [U], text.
     offsets: [U + 1], place in the N of each user's newest event.
     seen_from, recent_until: cut -> [U], counted from the user's newest event.
     of: column -> [N].
     """
 
     user_idx: Ints
+    segment: pa.StringArray
     offsets: Ints
     seen_from: dict[str, Ints]
     recent_until: dict[str, Ints]
@@ -106,7 +110,7 @@ def timelines(
     """
     oldest = {cut: _micros(end) - history_days * _DAY for cut, end in ends.items()}
     lists = ", ".join(f"{name} array<{kind}>" for name, kind in _EVENT.items())
-    schema = f"user_idx int, seen_from array<int>, recent_until array<int>, {lists}"
+    schema = f"user_idx int, segment string, seen_from array<int>, recent_until array<int>, {lists}"
 
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for rows in _whole_users(batches):
@@ -128,7 +132,7 @@ def timelines(
             }
         )
         .sortWithinPartitions(user_order(), "user_idx", *_newest_first())
-        .select("user_idx", *_EVENT)
+        .select("user_idx", "segment", *_EVENT)
         .mapInArrow(work, schema)
     )
 
@@ -152,8 +156,7 @@ def read_off(
         for rows in _whole_users(batches):
             yield from make(_timelines(rows, columns))
 
-    bounds = ("user_idx", "seen_from", "recent_until")
-    return timelines.select(*bounds, *columns).mapInArrow(work, schema)
+    return timelines.select(*_USER, *columns).mapInArrow(work, schema)
 
 
 def rows_of(table: Table) -> StructType:
@@ -194,7 +197,13 @@ def _pieces(
     of_user = np.repeat(np.arange(len(num_pieces)), num_pieces)
     number = np.arange(len(of_user)) - np.repeat(np.cumsum(num_pieces) - num_pieces, num_pieces)
     starts = np.r_[offsets[of_user] + number * size, len(users)]
-    arrays = [pa.array(users[offsets[of_user]]), seen_from.take(of_user), until.take(of_user)]
+    first = offsets[of_user]
+    arrays = [
+        pa.array(users[first]),
+        rows["segment"].take(first),
+        seen_from.take(of_user),
+        until.take(of_user),
+    ]
     # Few at a time, as long as they are full: what one message takes has a bound.
     step = max(1, _EVENTS_A_BATCH * len(of_user) // len(users))
     for start in range(0, len(of_user), step):
@@ -203,8 +212,8 @@ def _pieces(
             pa.ListArray.from_arrays((here - here[0]).astype(np.int32), rows[name][here[0] : here[-1]])
             for name in _EVENT
         ]
-        names = ["user_idx", "seen_from", "recent_until", *_EVENT]
-        yield pa.RecordBatch.from_arrays([*[a[start : start + step] for a in arrays], *lists], names=names)
+        of_users = [array[start : start + step] for array in arrays]
+        yield pa.RecordBatch.from_arrays([*of_users, *lists], names=[*_USER, *_EVENT])
 
 
 def _timelines(rows: pa.RecordBatch, columns: Sequence[str]) -> Timelines:
@@ -217,7 +226,8 @@ def _timelines(rows: pa.RecordBatch, columns: Sequence[str]) -> Timelines:
     ]
     seen_from, until = [{cut: bound[:, n] for n, cut in enumerate(CUTS)} for bound in bounds]
     of = {name: rows[name].flatten().to_numpy() for name in columns}
-    return Timelines(users[first], np.r_[ends[first], ends[-1]].astype(np.int64), seen_from, until, of)
+    offsets = np.r_[ends[first], ends[-1]].astype(np.int64)
+    return Timelines(users[first], rows["segment"].take(first), offsets, seen_from, until, of)
 
 
 def _whole_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -50,6 +50,11 @@ def user_profiles(users_known: DataFrame, listed: DataFrame) -> DataFrame:
     )
 
 
+def segments(profiles: DataFrame) -> DataFrame:
+    """user_idx and segment of the users who are in one."""
+    return profiles.where(F.col("segment") != "").select("user_idx", "segment")
+
+
 def user_activity(
     timelines: DataFrame, ends: CutEnds, places: Mapping[str, ItemPlaces], vocabulary: Mapping[str, int]
 ) -> DataFrame:

@@ -195,6 +195,7 @@ def test_an_event_key_that_comes_again_counts_once_as_it_came_last(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Looked for by hash where few keys repeat, by sorting all events where many do."""
+    no_training = config(**{"train.enabled": False})
     earlier, again = D - dt.timedelta(days=1), Event("u1", "i9", may(15), 1.0, 1.0, "g", "f/3")
     others = some_events(1)[:40]
     wanted, sorted_by_key, by_hash = (Lake(str(tmp_path / name)) for name in ("wanted", "sorted", "hash"))
@@ -205,11 +206,11 @@ def test_an_event_key_that_comes_again_counts_once_as_it_came_last(
         arrive(spark, lake, D, [again])
     for lake in (wanted, sorted_by_key, by_hash):
         for day in (earlier, D):
-            build_index.run(spark, lake, config(), day)
-    build_features.run(spark, wanted, config(), D)
-    build_features.run(spark, by_hash, config(), D)
+            build_index.run(spark, lake, no_training, day)
+    build_features.run(spark, wanted, no_training, D)
+    build_features.run(spark, by_hash, no_training, D)
     monkeypatch.setattr(build_features, "_MOST_REPEATED", 0)
-    build_features.run(spark, sorted_by_key, config(), D)
+    build_features.run(spark, sorted_by_key, no_training, D)
     assert rows_of(wanted, tables.ITEM_INDEX, D) == rows_of(by_hash, tables.ITEM_INDEX, D)
     for table in (tables.SEEN_ITEMS, tables.HISTORIES, tables.USER_FEATURES, tables.ITEM_FEATURES):
         assert rows_of(by_hash, table, D) == rows_of(sorted_by_key, table, D), table.name
@@ -223,7 +224,7 @@ def test_a_feature_table_that_cannot_be_written_fails_the_job_before_its_last_ta
     arrive(spark, lake, D, some_events(1), USERS, ITEMS)
     build_index.run(spark, lake, config(), D)
     (tmp_path / "item_features").write_text("in the way")
-    before = {key: spark.conf.get(key) for key in (build_features._ARROW_ROWS, build_features._TASKS)}
+    before = {key: spark.conf.get(key) for key in (build_features._TASKS, *build_features._ARROW)}
     with pytest.raises(RecsysError, match="item_features"):
         build_features.run(spark, lake, config(), D)
     assert lake.exists(tables.HISTORIES, D) and not lake.exists(tables.SEQUENCE_EXAMPLES, D)

@@ -4,6 +4,7 @@ import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def frame(spark: SparkSession, rows: Sequence[tuple[int, int, int, float | None]
 
 def weights(spark: SparkSession, counts: dict[int, int], power: float = 0.0) -> dict[str, Any]:
     popular = spark.createDataFrame([("night", "", i, n) for i, n in counts.items()], POPULAR)
-    return examples.by_item(examples.item_weights(popular, power).toArrow())
+    return examples.by_item(examples.item_weights(popular, power).toArrow(), ["valid", "night"])
 
 
 def test_windows_share_one_event_and_each_but_the_first_is_a_target_once(spark: SparkSession) -> None:
@@ -74,6 +75,14 @@ def test_an_event_weighs_its_own_weight_times_that_of_its_item_in_its_cut(spark:
     [row] = examples.user_examples(rows, NIGHT, power, 2).collect()
     assert row.weights == pytest.approx([got[3], got[2]])
     assert {row.weight for row in examples.event_examples(rows, NIGHT, None).collect()} == {0.5}
+
+
+def test_a_cut_before_every_event_has_no_examples(spark: SparkSession) -> None:
+    on_the_last_day = dt.datetime(2024, 5, 31, tzinfo=dt.UTC)
+    rows = timelines_of(spark, [(7, i, on_the_last_day, 1, 1.0, 0.5, "s", i) for i in (2, 3)])
+    power = weights(spark, {2: 6, 3: 2}, 0.5)
+    for make in (examples.event_examples, partial(examples.user_examples, length=2)):
+        assert {row.cut for row in make(rows, ["valid", "night"], power).collect()} == {"night"}
 
 
 def test_a_user_example_holds_distinct_items_newest_first_and_counts_the_rest(spark: SparkSession) -> None:

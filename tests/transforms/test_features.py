@@ -35,6 +35,7 @@ def built(spark: SparkSession) -> FeatureTables:
         split=lambda at, offsets: dict.fromkeys(tables.CUTS, np.zeros(len(offsets) - 1, np.int64)),
         ends=dict.fromkeys(tables.CUTS, END),
         active_days={"": 30, "archive": None},
+        segments={2: "fr"},
     )
     return features.feature_tables(
         events,
@@ -56,7 +57,6 @@ def built(spark: SparkSession) -> FeatureTables:
         half_life_days=10,
         num_categories=2,
         title_buckets=2,
-        num_partitions=2,
         keep=lambda frame: frame,
         gather=lambda frame: frame.toArrow(),
     )

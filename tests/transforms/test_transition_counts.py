@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -9,15 +10,12 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.testing import assertDataFrameEqual
 
-from recsys_spark.transforms import content_hash, events, examples, transitions
+from recsys_spark.transforms import content_hash, examples, transitions
 from recsys_spark.transforms.transitions import UNIT
+from tests.timelines import timelines_of
 
 WINDOW = "items array<int>, weights array<float>, mask array<int>"
 COUNTS = "item_idx int, next_item_idx int, count bigint"
-EVENT = (
-    "user_idx int, item_idx int, event_at timestamp, type int, value double, weight double, source string, "
-    "order_hash long, split string"
-)
 
 
 def windows(spark: SparkSession, rows: Sequence[Any]) -> DataFrame:
@@ -89,9 +87,9 @@ def test_equals_brute_force_however_the_windows_are_parted(spark: SparkSession) 
 
 
 def test_the_event_that_two_windows_share_is_counted_once(spark: SparkSession) -> None:
-    rows = [(7, item, None, 1, None, 1.0, "s", n, "train") for n, item in enumerate([2, 3, 4, 5, 6])]
-    placed = events.with_places(spark.createDataFrame(rows, EVENT), {"night": ["train"]})
-    made = examples.sequence_examples(events.by_cut(placed, ["night"]), 2)
+    start = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
+    rows = [(7, item, start + dt.timedelta(seconds=item), 1, None, 1.0, "s", item) for item in range(2, 7)]
+    made = examples.sequence_examples(timelines_of(spark, rows), ["night"], 2)
     assert counted(made, 1, 1.0) == dict.fromkeys([(2, 3), (3, 4), (4, 5), (5, 6)], UNIT)
     assert made.count() == 2
 
