@@ -127,6 +127,7 @@ def test_code_to_send_that_is_not_there_is_told_before_spark_starts(tmp_path: Pa
         cli.session(chosen, "ingest")
 
 
+@pytest.mark.slow
 def test_what_the_jvm_warns_of_leaves_standard_output_to_the_program(tmp_path: Path) -> None:
     chosen = "{spark.driver.extraJavaOptions: -XX:+PrintCommandLineFlags}"
     code = f"""

@@ -1,6 +1,7 @@
 """The features job on made-up events, beside a floor: each table it wrote read, shuffled once by key, sorted, written.
 
-`--events` says how many, 250,000 by default; millions take minutes. Each size is a run of its own.
+`--events` says how many, 250,000 by default; millions take minutes. Both run once to warm up, then `--repeats` times in
+turn. `--of-one-user 0.5` gives one user half of all events, `--memory 1g` is all that Spark has.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import argparse
 import datetime as dt
 import json
 import logging
+import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -19,6 +22,7 @@ TRIAL = Path(__file__).resolve().parents[1] / "trial"
 sys.path.append(str(TRIAL))
 
 import synthetic  # noqa: E402 (scripts/trial makes the events)
+from peers.workers import worker_gib  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 
 from recsys_spark import cli, config, night, tables  # noqa: E402
@@ -36,67 +40,85 @@ WRITTEN = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=250_000)
-    parser.add_argument("--warm", action="store_true", help="build once before the run that counts")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--of-one-user", type=float, default=0.0)
+    parser.add_argument("--memory", default="6g")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        settings = loaded(Path(folder), args.events)
+        settings = loaded(Path(folder), args)
         spark, lake = cli.session(settings, "bench"), Lake(settings.lake.root)
         spark.sparkContext.setLogLevel("ERROR")
-        if args.warm:
-            build_features.run(spark, lake, settings, DATE)
         stages = Stages()
         written = logging.getLogger("recsys_spark.lake.lake")
         written.setLevel(logging.INFO)
         written.addHandler(stages)
-        began = time.perf_counter()
-        build_features.run(spark, lake, settings, DATE)
-        taken = time.perf_counter() - began
-        floor = sum(rewritten(spark, lake, table, Path(folder) / "floor") for table in WRITTEN)
+        taken, floors = [], []
+        for _ in range(1 + args.repeats):
+            taken.append(built(spark, lake, settings, stages))
+            floors.append(sum(rewritten(spark, lake, table, Path(folder) / "floor") for table in WRITTEN))
         rows = {table.name: lake.num_rows(table, DATE) for table in WRITTEN}
+        peak = worker_gib()
         spark.stop()
+    seconds, floor = (statistics.median(times[1:] or times) for times in (taken, floors))
     line = {
         "name": "features",
-        "settings": {"events": args.events, "users": synthetic.USERS, "items": synthetic.ITEMS, "warm": args.warm},
+        "settings": {"users": synthetic.USERS, "items": synthetic.ITEMS, **vars(args)},
         "figures": {
-            "seconds": round(taken, 1),
+            "seconds": round(seconds, 1),
+            "seconds_cold": round(taken[0], 1),
             "floor_seconds": round(floor, 1),
-            "events_per_second": round(args.events / taken),
+            "events_per_second": round(args.events / seconds),
+            "worker_gib": peak,
             "rows_written": rows,
-            "seconds_by_table": stages.seconds(began),
+            "seconds_by_table": stages.seconds(),
         },
-        "ratios": {"floor_job": round(taken / floor, 3)},
-    }  # fmt: skip
+        "ratios": {"floor_job": round(seconds / floor, 3)},
+    }
     print(json.dumps(line))
 
 
 class Stages(logging.Handler):
-    """When each table was written."""
+    """When each table of the last run was written."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
+        self.start()
+
+    def start(self) -> None:
+        self._began = time.perf_counter()
         self._written: list[tuple[str, float]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.msg.startswith("table_written"):
             self._written.append((str(record.args[0]), time.perf_counter()))  # type: ignore[index]
 
-    def seconds(self, began: float) -> dict[str, float]:
+    def seconds(self) -> dict[str, float]:
         """Seconds from the table before (or the start) to each."""
         found: Counter[str] = Counter()
+        began = self._began
         for name, at in self._written:
             found[name] += round(at - began, 1)
             began = at
         return dict(found)
 
 
-def loaded(folder: Path, events: int) -> Config:
+def built(spark: SparkSession, lake: Lake, settings: Config, stages: Stages) -> float:
+    """Seconds of the job."""
+    stages.start()
+    began = time.perf_counter()
+    build_features.run(spark, lake, settings, DATE)
+    return time.perf_counter() - began
+
+
+def loaded(folder: Path, args: argparse.Namespace) -> Config:
     """Settings of a lake below `folder` into which so many events have been taken and numbered."""
-    synthetic.write(folder / "events" / f"synthetic-{DATE}.csv", DATE, events)
+    path = folder / "events" / f"synthetic-{DATE}.csv"
+    synthetic.write(path, DATE, args.events, of_one_user=args.of_one_user)
     options = {
         "lake.root": folder / "lake",
         "sources.synthetic.mapping": TRIAL / "synthetic.yaml",
         "sources.synthetic.folder": folder / "events",
-        "spark.driver_memory": "6g",
+        "spark.driver_memory": args.memory,
     }
     settings = config.load(["local"], [f"{key}={value}" for key, value in options.items()])
     run = night.in_one_session(settings, DATE)
@@ -109,6 +131,7 @@ def loaded(folder: Path, events: int) -> Config:
 
 def rewritten(spark: SparkSession, lake: Lake, table: tables.Table, folder: Path) -> float:
     """Seconds to read a table's finished rows, shuffle them by key, sort them and write them."""
+    shutil.rmtree(folder / table.name, ignore_errors=True)
     began = time.perf_counter()
     rows = lake.read(spark, table, DATE)
     key = table.key or tuple(rows.columns[:2])

@@ -15,7 +15,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from peers import scored
+from peers.workers import worker_gib
 from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
@@ -167,22 +167,6 @@ def many_items(spark: SparkSession, folder: Path) -> dict[str, Any]:
     write(frame, folder / "of-many")
     taken = seconds(lambda: write(frame, folder / "of-many"))
     return {"users_per_second_1m_items": round(FEW_USERS / taken), "worker_gib": worker_gib()}
-
-
-def worker_gib() -> float:
-    """Memory of its own that the greatest Python process below this one had at its peak, in GiB."""
-    import psutil
-
-    peaks = []
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.NoSuchProcess, FileNotFoundError):  # a worker without work for a while ends
-            if "pyspark.daemon" not in process.cmdline():
-                continue
-            told = dict(
-                line.split(":", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
-            )
-            peaks.append(int(told["VmHWM"].split()[0]) - int(told["RssFile"].split()[0]))
-    return round(max(peaks) / 2**20, 2)
 
 
 def growth(spark: SparkSession, folder: Path) -> dict[str, Any]:

@@ -14,10 +14,12 @@ DAYS = 300
 CHUNK = 500_000
 
 
-def write(path: Path, last_day: dt.date, events: int = EVENTS, seed: int = 7) -> int:
+def write(
+    path: Path, last_day: dt.date, events: int = EVENTS, seed: int = 7, of_one_user: float = 0.0
+) -> int:
     """Write a CSV of events of the days up to `last_day`; returns its size in bytes.
 
-    Users and items are skewed as real ones are: a few do most.
+    Users and items are skewed as real ones are: a few do most. On top of that, customer 0 has a share of all events.
     """
     rng = np.random.default_rng(seed)
     first = int(dt.datetime.combine(last_day - dt.timedelta(days=DAYS - 1), dt.time(), dt.UTC).timestamp())
@@ -30,6 +32,8 @@ def write(path: Path, last_day: dt.date, events: int = EVENTS, seed: int = 7) ->
             items = (ITEMS * rng.random(size) ** 3).astype(int)
             seconds = first + rng.integers(0, DAYS * 86_400, size)
             stars = rng.integers(1, 6, size)
+            if of_one_user:
+                users[rng.random(size) < of_one_user] = 0
             file.writelines(
                 f"event-{start + row:09d},customer-{user:07d},article-{item:07d},{second},{star}\n"
                 for row, (user, item, second, star) in enumerate(

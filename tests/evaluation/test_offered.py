@@ -78,6 +78,7 @@ def test_each_broken_rule_is_counted_once_a_list(spark):
     assert counted(spark, [rows for _, rows in broken], left_out=shown_often) == expected
 
 
+@pytest.mark.slow
 def test_a_list_may_be_short_only_when_nothing_on_offer_to_the_user_is_left(spark):
     none = Limits(["shut"], ["banned"])
     everything = [listed(3, 2, 3, 4, 5, 6, 11, 12)]  # 7 and 8 are not for user 3, 9 and 10 for nobody

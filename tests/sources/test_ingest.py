@@ -290,6 +290,7 @@ def test_events_of_a_user_beyond_the_day_limit_are_filtered_oldest_first(shop):
     assert dict(filtered) == {"max_events_per_user_day": 3}
 
 
+@pytest.mark.slow
 def test_late_again_and_corrected_files_change_only_what_they_say(shop):
     late = line("u1", "late", at=NOON - 2 * 86400)
     shop.put(HEADER + line("u1", "a") + line("u1", "b"))

@@ -69,6 +69,7 @@ def test_running_a_warm_night_again_gives_equal_rows(
     assert run(nights[0], tmp_path, WARM, day=NEXT) == warmed
 
 
+@pytest.mark.slow
 def test_nothing_after_the_cut_reaches_the_twin_through_its_start(
     spark: SparkSession, warmed: list[dict[str, Any]], tmp_path: Path
 ) -> None:

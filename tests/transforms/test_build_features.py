@@ -170,6 +170,7 @@ def test_another_input_order_gives_equal_tables(spark: SparkSession, lake: Lake,
         assert rows_of(lake, table, D) == rows_of(shuffled, table, D), table.name
 
 
+@pytest.mark.slow
 def test_running_again_gives_equal_tables(spark: SparkSession, lake: Lake) -> None:
     before = {table.name: rows_of(lake, table, D) for table in (*BUILT, tables.USER_INDEX)}
     build(spark, lake, D, config())
@@ -191,6 +192,7 @@ def test_later_events_change_nothing_before_the_cut(spark: SparkSession, lake: L
     assert rows_of(lake, tables.HISTORIES, D, "night") != rows_of(other, tables.HISTORIES, D, "night")
 
 
+@pytest.mark.slow
 def test_an_event_key_that_comes_again_counts_once_as_it_came_last(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
