@@ -22,7 +22,7 @@ TRIAL = Path(__file__).resolve().parents[1] / "trial"
 sys.path.append(str(TRIAL))
 
 import synthetic  # noqa: E402 (scripts/trial makes the events)
-from peers.workers import worker_gib  # noqa: E402
+from peers.workers import watched  # noqa: E402
 from pyspark.sql import SparkSession  # noqa: E402
 
 from recsys_spark import cli, config, night, tables  # noqa: E402
@@ -53,11 +53,12 @@ def main() -> None:
         written.setLevel(logging.INFO)
         written.addHandler(stages)
         taken, floors = [], []
+        peaks: list[float] = []
         for _ in range(1 + args.repeats):
-            taken.append(built(spark, lake, settings, stages))
+            with watched(peaks):
+                taken.append(built(spark, lake, settings, stages))
             floors.append(sum(rewritten(spark, lake, table, Path(folder) / "floor") for table in WRITTEN))
         rows = {table.name: lake.num_rows(table, DATE) for table in WRITTEN}
-        peak = worker_gib()
         spark.stop()
     seconds, floor = (statistics.median(times[1:] or times) for times in (taken, floors))
     line = {
@@ -68,7 +69,7 @@ def main() -> None:
             "seconds_cold": round(taken[0], 1),
             "floor_seconds": round(floor, 1),
             "events_per_second": round(args.events / seconds),
-            "worker_gib": peak,
+            "worker_gib": max(peaks),
             "rows_written": rows,
             "seconds_by_table": stages.seconds(),
         },
