@@ -57,8 +57,13 @@ def _live(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) ->
     )
     names = [judged.PUBLISHED, judged.CONTROL] if share else [judged.PUBLISHED]
     how = (names, "live", *_settings(config))
-    numbered = judged.by_item_idx(pairs, lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night"))
-    return measure.measure(numbered, _catalogue(lake, run_date, "night"), *how)
+    numbered = judged.by_item_idx(
+        pairs, lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night")
+    ).persist()
+    try:
+        return measure.measure(numbered, _catalogue(lake, run_date, "night"), *how)
+    finally:
+        numbered.unpersist()
 
 
 def _catalogue(lake: Lake, run_date: dt.date, cut: str) -> Catalogue:

@@ -13,11 +13,9 @@ from pyspark.sql import functions as F
 
 from recsys_spark.evaluation import bootstrap
 from recsys_spark.evaluation.catalogue import Catalogue
-from recsys_spark.evaluation.user_metrics import METRICS, listed_items, user_metrics
+from recsys_spark.evaluation.user_metrics import METRICS, UNITS, names, sums_and_items
 
 log = logging.getLogger(__name__)
-
-_UNITS = 10**12  # a value counts in whole units: sums of integers do not depend on partitions, of doubles do
 
 
 def measure(
@@ -39,18 +37,16 @@ def measure(
         min_users: fewer users are too few to judge.
         num_samples, seed: of the bootstrap.
     """
-    judged = judged.persist()
+    block = bootstrap.block("user", judged.select("user").distinct().count())
+    found = sums_and_items(judged.withColumn("block", block), catalogue, ks).persist()
     try:
-        num_users = judged.select("user").distinct().count()
-        sums = _block_sums(user_metrics(judged, catalogue, ks), ks, num_users)
-        covered = _covered(listed_items(judged, len(catalogue.bits), ks))
+        sums, covered = _block_sums(found, ks), _covered(found)
     finally:
-        judged.unpersist()
-    names = [f"{metric}_{k}" for k in ks for metric in METRICS]
+        found.unpersist()
     blocks = sorted({row["block"] for row in sums})
     drawn = bootstrap.resamples(len(blocks), num_samples, seed)
     measured = {
-        name: _Measured.of([row for row in sums if row["recommender"] == name], names, blocks, drawn)
+        name: _Measured.of([row for row in sums if row["recommender"] == name], names(ks), blocks, drawn)
         for name in recommenders
     }
     for name, one in measured.items():
@@ -68,17 +64,16 @@ def measure(
     return [row for name, one in measured.items() for row in one.rows(split, name, ks, min_users)]
 
 
-def _block_sums(per_user: DataFrame, ks: Sequence[int], num_users: int) -> list[dict[str, Any]]:
-    names = [f"{metric}_{k}" for k in ks for metric in METRICS]
-    units = [F.sum(F.rint(F.col(name) * _UNITS).cast("long")).alias(name) for name in names]
-    block = bootstrap.block("user", num_users).alias("block")
-    rows = per_user.groupBy("recommender", block).agg(F.count(F.lit(1)).alias("num_users"), *units).collect()
+def _block_sums(found: DataFrame, ks: Sequence[int]) -> list[dict[str, Any]]:
+    totals = [F.sum(name).alias(name) for name in ("num_users", *names(ks))]
+    rows = found.where("block is not null").groupBy("recommender", "block").agg(*totals).collect()
     return [row.asDict() for row in rows]
 
 
-def _covered(listed: DataFrame) -> dict[tuple[str, int], int]:
-    counted = listed.groupBy("recommender", "k").agg(F.count_distinct("item").alias("num_items"))
-    return {(row["recommender"], row["k"]): row["num_items"] for row in counted.collect()}
+def _covered(found: DataFrame) -> dict[tuple[str, int], int]:
+    items = found.where("block is null").groupBy("recommender", "k")
+    counted = items.agg(F.count_distinct("item").alias("num_items")).collect()
+    return {(row["recommender"], row["k"]): row["num_items"] for row in counted}
 
 
 @dataclass
@@ -95,10 +90,10 @@ class _Measured:
         counts, totals = np.zeros(len(blocks)), np.zeros((len(blocks), len(names)))
         for row in sums:
             counts[place[row["block"]]] = row["num_users"]
-            totals[place[row["block"]]] = [row[name] / _UNITS for name in names]
+            totals[place[row["block"]]] = [row[name] / UNITS for name in names]
         num_users = int(counts.sum())
         exact = {name: sum(row[name] for row in sums) for name in names}
-        values = {name: exact[name] / (num_users * _UNITS) if num_users else None for name in names}
+        values = {name: exact[name] / (num_users * UNITS) if num_users else None for name in names}
         resampled = bootstrap.means(drawn, totals, counts)
         return _Measured(num_users, values, {name: resampled[:, n] for n, name in enumerate(names)})
 

@@ -1,6 +1,6 @@
 """Every metric of every judged user: the NumPy definitions of `recsys_spark.ranking`, called by Spark.
 
-A user's values are made from that user's row alone, so no partitioning can change them.
+A user's values are made from that user's row alone and summed as whole numbers, so no partitioning can change them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 
 from recsys_spark.evaluation.catalogue import Catalogue
 from recsys_spark.ranking import beyond_accuracy, metrics
@@ -31,70 +30,57 @@ METRICS = (
     "diversity",
     "popularity_share",
 )
+UNITS = 10**12  # a value counts in whole units: sums of integers do not depend on partitions, of doubles do
 
 _BATCH_USERS = 512  # arrays of a hundred places each then stay near the processor
 
 
-def user_metrics(judged: DataFrame, catalogue: Catalogue, ks: Sequence[int]) -> DataFrame:
-    """`user`, `recommender` and a column `{metric}_{k}` for every metric and k.
+def names(ks: Sequence[int]) -> list[str]:
+    """`{metric}_{k}` of every metric and k, in the order of `user_metrics`."""
+    return [f"{metric}_{k}" for k in ks for metric in METRICS]
+
+
+def sums_and_items(judged: DataFrame, catalogue: Catalogue, ks: Sequence[int]) -> DataFrame:
+    """What the means and the coverage are made of, in one pass over the lists: rows of two kinds.
+
+    Sums, one or more a recommender and block: `recommender`, `block`, `num_users`, and `{metric}_{k}` in units.
+    Items: `recommender`, `k`, `item` for what stands in the first k of any list, once a partition; `block` is null.
 
     Args:
-        judged: as `evaluation.judged` makes it, items by item_idx.
+        judged: as `evaluation.judged` makes it, items by item_idx, with `block`, a number.
         catalogue: of the cut that was listed; an item beyond it has no category and no user.
         ks: list lengths.
     """
     shared = judged.sparkSession.sparkContext.broadcast(catalogue)
-    names = ("user", "recommender")
-    doubles = [StructField(f"{metric}_{k}", DoubleType()) for k in ks for metric in METRICS]
-    schema = StructType([*[judged.schema[name] for name in names], *doubles])
+    numbers = ", ".join(f"{name} long" for name in ("block", "num_users", *names(ks)))
 
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        listed: dict[str, _Listed] = {}
         for batch in batches:
-            for start in range(0, batch.num_rows, _BATCH_USERS):
-                part = batch.slice(start, _BATCH_USERS)
-                values = _values(part["truth"], part["listed"], shared.value, ks)
-                columns = [part[name] for name in names] + [pa.array(one) for one in values]
-                yield pa.RecordBatch.from_arrays(columns, names=schema.fieldNames())
+            yield from _summed(batch, shared.value, ks)
+            recommenders = batch["recommender"].dictionary_encode()
+            for code, name in enumerate(recommenders.dictionary.to_pylist()):
+                of_name = batch["listed"].filter(pc.equal(recommenders.indices, code))
+                listed.setdefault(name, _Listed(len(shared.value.bits), ks)).add(of_name)
+        for name, items in listed.items():
+            yield from items.rows(name)
 
     first = F.slice("listed", 1, max(ks)).alias("listed")
-    return judged.select(*names, "truth", first).mapInArrow(work, schema)
+    rows = judged.select("recommender", "block", "truth", first)
+    return rows.mapInArrow(work, f"recommender string, {numbers}, k int, item int")
 
 
-def listed_items(judged: DataFrame, num_items: int, ks: Sequence[int]) -> DataFrame:
-    """`recommender`, `k`, `item`: what stands in the first k of any list; an item once a partition.
-
-    Args:
-        judged: as `user_metrics` takes it.
-        num_items: V; a number beyond it counts too, and takes longer.
-        ks: list lengths.
-    """
-    fields = [StructField("k", IntegerType()), StructField("item", IntegerType())]
-    schema = StructType([judged.schema["recommender"], *fields])
-
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        known: dict[tuple[str, int], NDArray[np.bool_]] = {}
-        unknown: dict[tuple[str, int], set[int]] = {}
-        for batch in batches:
-            names = batch["recommender"].dictionary_encode()
-            for code, name in enumerate(names.dictionary.to_pylist()):
-                of_name = batch["listed"].filter(pc.equal(names.indices, code))
-                for k in ks:
-                    items = pc.list_slice(of_name, 0, k).flatten().to_numpy()
-                    is_known = items < num_items
-                    known.setdefault((name, k), np.zeros(num_items, np.bool_))[items[is_known]] = True
-                    unknown.setdefault((name, k), set()).update(items[~is_known].tolist())
-        for (name, k), is_listed in known.items():
-            found = np.concatenate([np.flatnonzero(is_listed), sorted(unknown[name, k])]).astype(np.int32)
-            columns = [pa.array([name] * len(found), pa.string()), pa.array(np.full(len(found), k, np.int32))]
-            yield pa.RecordBatch.from_arrays([*columns, pa.array(found)], names=schema.fieldNames())
-
-    first = F.slice("listed", 1, max(ks)).alias("listed")
-    return judged.select("recommender", first).mapInArrow(work, schema)
-
-
-def _values(
+def user_metrics(
     truth: pa.ListArray, listed: pa.ListArray, catalogue: Catalogue, ks: Sequence[int]
 ) -> Iterator[NDArray[np.float64]]:
+    """The values [U] of U users for each of `names(ks)`.
+
+    Args:
+        truth: item_idx that happened, at least one a user.
+        listed: item_idx by rank, at most max(ks) a user.
+        catalogue: see `sums_and_items`.
+        ks: list lengths.
+    """
     num_truth, num_listed = (np.asarray(items.value_lengths()) for items in (truth, listed))
     item_idx = np.zeros((len(listed), max(ks)), np.int64)  # one width: sums of other widths have other bits
     item_idx[np.arange(max(ks)) < num_listed[:, None]] = listed.flatten()
@@ -112,3 +98,47 @@ def _values(
         yield beyond_accuracy.novelty_at_k(known, k, catalogue.bits)
         yield beyond_accuracy.diversity_at_k(known, k, catalogue.categories)
         yield beyond_accuracy.popularity_share_at_k(known, k, catalogue.is_popular)
+
+
+def _summed(batch: pa.RecordBatch, catalogue: Catalogue, ks: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    units = np.empty((len(names(ks)), batch.num_rows), np.int64)
+    for start in range(0, batch.num_rows, _BATCH_USERS):
+        part = batch.slice(start, _BATCH_USERS)
+        for number, values in enumerate(user_metrics(part["truth"], part["listed"], catalogue, ks)):
+            units[number, start : start + len(values)] = np.rint(values * UNITS)
+    key = ["recommender", "block"]
+    of_users = {"num_users": np.ones(batch.num_rows, np.int64), **dict(zip(names(ks), units, strict=True))}
+    rows = pa.table({**{name: batch[name] for name in key}, **of_users})
+    summed = rows.group_by(key, use_threads=False).aggregate([(name, "sum") for name in of_users])
+    none = pa.nulls(summed.num_rows, pa.int32())
+    columns = [*summed.columns, none, none]
+    yield from pa.table(columns, names=[*key, *of_users, "k", "item"]).to_batches()
+
+
+class _Listed:
+    """The items of one recommender's lists: V marks a k, which stay small however many the lists."""
+
+    def __init__(self, num_items: int, ks: Sequence[int]) -> None:
+        self._ks = ks
+        self._is_listed = np.zeros((len(ks), num_items), np.bool_)
+        self._unknown: list[set[int]] = [set() for _ in ks]
+
+    def add(self, listed: pa.ListArray) -> None:
+        for number, k in enumerate(self._ks):
+            items = pc.list_slice(listed, 0, k).flatten().to_numpy()
+            is_known = items < self._is_listed.shape[1]
+            self._is_listed[number, items[is_known]] = True
+            self._unknown[number].update(items[~is_known].tolist())
+
+    def rows(self, recommender: str) -> Iterator[pa.RecordBatch]:
+        for number, k in enumerate(self._ks):
+            known = np.flatnonzero(self._is_listed[number])
+            items = np.concatenate([known, sorted(self._unknown[number])]).astype(np.int32)
+            none = pa.nulls(len(items), pa.int64())
+            columns = {
+                "recommender": pa.repeat(recommender, len(items)),
+                **dict.fromkeys(("block", "num_users", *names(self._ks)), none),
+                "k": pa.repeat(pa.scalar(k, pa.int32()), len(items)),
+                "item": pa.array(items),
+            }
+            yield pa.RecordBatch.from_pydict(columns)
