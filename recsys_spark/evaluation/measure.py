@@ -46,7 +46,7 @@ def measure(
     blocks = sorted({row["block"] for row in sums})
     drawn = bootstrap.resamples(len(blocks), num_samples, seed)
     measured = {
-        name: _Measured.of([row for row in sums if row["recommender"] == name], names(ks), blocks, drawn)
+        name: _Measured.of([row for row in sums if row["recommender"] == name], ks, blocks, drawn)
         for name in recommenders
     }
     for name, one in measured.items():
@@ -85,17 +85,18 @@ class _Measured:
     samples: dict[str, np.ndarray]
 
     @staticmethod
-    def of(sums: list[dict[str, Any]], names: list[str], blocks: list[int], drawn: np.ndarray) -> _Measured:
+    def of(sums: list[dict[str, Any]], ks: Sequence[int], blocks: list[int], drawn: np.ndarray) -> _Measured:
+        named = names(ks)
         place = {block: number for number, block in enumerate(blocks)}
-        counts, totals = np.zeros(len(blocks)), np.zeros((len(blocks), len(names)))
+        counts, totals = np.zeros(len(blocks)), np.zeros((len(blocks), len(named)))
         for row in sums:
             counts[place[row["block"]]] = row["num_users"]
-            totals[place[row["block"]]] = [row[name] / UNITS for name in names]
+            totals[place[row["block"]]] = [row[name] / UNITS for name in named]
         num_users = int(counts.sum())
-        exact = {name: sum(row[name] for row in sums) for name in names}
-        values = {name: exact[name] / (num_users * UNITS) if num_users else None for name in names}
+        exact = {name: sum(row[name] for row in sums) for name in named}
+        values = {name: exact[name] / (num_users * UNITS) if num_users else None for name in named}
         resampled = bootstrap.means(drawn, totals, counts)
-        return _Measured(num_users, values, {name: resampled[:, n] for n, name in enumerate(names)})
+        return _Measured(num_users, values, {name: resampled[:, n] for n, name in enumerate(named)})
 
     def minus(self, other: _Measured) -> _Measured:
         pairs = {name: (value, other.values[name]) for name, value in self.values.items()}

@@ -10,10 +10,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys_spark.transforms.pairs import pairs
-from recsys_spark.transforms.timelines import CutEnds, Ints, Timelines, read_off
+from recsys_spark.transforms.timelines import DAY, CutEnds, Ints, Timelines, micros, read_off
 
 EVERYBODY = ""
-_DAY = 86_400_000_000
 _PARTS = 10**9  # a weight's fraction counts in these
 _MOST = 1e12
 _KEY = ("segment", "item_idx", "in_cuts", "half_life")
@@ -69,7 +68,7 @@ def _summed(timelines: DataFrame, ends: CutEnds, half_life_days: float) -> DataF
 
     Bit n of `in_cuts` stands for the n-th cut. A user counts in half-life 0, for the cuts that see any event.
     """
-    last = int(max(ends.values()).timestamp()) * 1_000_000 // _DAY - 1
+    last = micros(max(ends.values())) // DAY - 1
 
     def make(users: Timelines) -> Iterator[pa.RecordBatch]:
         in_cuts = np.zeros(users.offsets[-1], np.int32)
@@ -80,7 +79,7 @@ def _summed(timelines: DataFrame, ends: CutEnds, half_life_days: float) -> DataF
             return
         found = pairs(users, seen)
         first_of_pair = np.flatnonzero(np.diff(found.of_event, prepend=-1))
-        half_lives = (last - users.of["event_at"][seen] // _DAY) / half_life_days
+        half_lives = (last - users.of["event_at"][seen] // DAY) / half_life_days
         half_life = np.floor(half_lives)
         weight = np.minimum(users.of["weight"][seen], _MOST) * 0.5 ** (half_lives - half_life)
 

@@ -41,8 +41,8 @@ _EVENT = {
     "active_days": "int",
 }
 _USER = ("user_idx", "segment", "seen_from", "recent_until")
+DAY = 86_400_000_000  # microseconds
 _PIECE, _EVENTS_A_BATCH = 8192, 2**18
-_DAY = 86_400_000_000
 
 
 class Timelines(NamedTuple):
@@ -108,7 +108,7 @@ def timelines(
         active_days: per source, days for which an event makes a user active; None: for ever. The key '' is for
             sources that it does not name.
     """
-    oldest = {cut: _micros(end) - history_days * _DAY for cut, end in ends.items()}
+    oldest = {cut: micros(end) - history_days * DAY for cut, end in ends.items()}
     lists = ", ".join(f"{name} array<{kind}>" for name, kind in _EVENT.items())
     schema = f"user_idx int, segment string, seen_from array<int>, recent_until array<int>, {lists}"
 
@@ -182,7 +182,12 @@ def num_newer(at: Ints, offsets: Ints, instant: dt.datetime) -> Ints:
         offsets: [U + 1].
         instant: inclusive.
     """
-    return _num_not_before(at, offsets, _micros(instant))
+    return _num_not_before(at, offsets, micros(instant))
+
+
+def micros(instant: dt.datetime) -> int:
+    """Microseconds from 1970 to an instant, as `event_at` counts them."""
+    return (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
 
 
 def _newest_first() -> list[Column]:
@@ -257,8 +262,8 @@ def _first_rows(users: NDArray[Any]) -> Ints:
     return first
 
 
-def _num_not_before(at: Ints, offsets: Ints, micros: int) -> Ints:
-    num: Ints = np.add.reduceat(at >= micros, offsets[:-1], dtype=np.int64)
+def _num_not_before(at: Ints, offsets: Ints, instant: int) -> Ints:
+    num: Ints = np.add.reduceat(at >= instant, offsets[:-1], dtype=np.int64)
     return num
 
 
@@ -267,10 +272,6 @@ def _by_cut(bounds: Mapping[str, Ints]) -> pa.ListArray:
     return pa.ListArray.from_arrays(
         np.arange(len(matrix) + 1, dtype=np.int32) * len(CUTS), pa.array(matrix.ravel())
     )
-
-
-def _micros(instant: dt.datetime) -> int:
-    return int((instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) / dt.timedelta(microseconds=1))
 
 
 def _days(num: int | None) -> int:

@@ -22,10 +22,9 @@ from recsys_spark.transforms.numbers import (
 )
 from recsys_spark.transforms.padding import fixed_lists
 from recsys_spark.transforms.pairs import pairs
-from recsys_spark.transforms.timelines import CutEnds, Ints, Timelines, read_off
+from recsys_spark.transforms.timelines import DAY, CutEnds, Ints, Timelines, micros, read_off
 
 NUMBERS = ("log_num_events", "log_num_items", "recency_days", "mean_value", "std_value")
-_DAY = 86_400_000_000
 _MOST = 1e18  # a value beyond it counts as that
 
 
@@ -66,19 +65,19 @@ def user_activity(
         places: what `item_places` gives.
         vocabulary: how many categories each cut names.
     """
-    micros = {cut: int(end.timestamp()) * 1_000_000 for cut, end in ends.items()}
+    ends_at = {cut: micros(end) for cut, end in ends.items()}
 
     def make(users: Timelines) -> Iterator[pa.RecordBatch]:
         user_of, ever = users.users(), pairs(users, np.arange(users.offsets[-1]))
         value, weight = np.clip(users.of["value"], -_MOST, _MOST), users.of["weight"]
-        for cut, end in micros.items():
+        for cut, end in ends_at.items():
             newest = users.offsets[:-1] + users.seen_from[cut]
             num = users.offsets[1:] - newest
             has, seen = np.flatnonzero(num), users.seen(cut)
             user = user_of[seen]
             mean, std = _mean_and_std(user, value[seen], len(num))
             is_fresh = (
-                users.of["event_at"][seen] >= end - users.of["active_days"][seen].astype(np.float64) * _DAY
+                users.of["event_at"][seen] >= end - users.of["active_days"][seen].astype(np.float64) * DAY
             )
             num_items = np.bincount(ever.user[ever.oldest >= newest[ever.user]], minlength=len(num))
             shares = _shares(
@@ -88,7 +87,7 @@ def user_activity(
                 "user_idx": pa.array(users.user_idx[has]),
                 "num_events": pa.array(num[has]),
                 "num_items": pa.array(num_items[has]),
-                "recency_days": pa.array((end - users.of["event_at"][newest[has]]) / _DAY),
+                "recency_days": pa.array((end - users.of["event_at"][newest[has]]) / DAY),
                 "mean_value": pa.array(mean[has], from_pandas=True),
                 "std_value": pa.array(std[has], from_pandas=True),
                 "is_fresh": pa.array(np.bincount(user[is_fresh], minlength=len(num))[has] > 0),
