@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_spark.compiled import compiled
+
 Items = NDArray[Any]
 Values = NDArray[np.float64]
-
-# What diversity takes at a time: places whose arrays stay in the cache (2^15 took twice as long), sums in memory.
-_MOST_PLACES, _MOST_SUMS = 2**13, 2**21
 
 
 class Categories(NamedTuple):
@@ -53,16 +52,13 @@ def novelty_at_k(item_idx: Items, k: int, bits: Values) -> Values:
 def diversity_at_k(item_idx: Items, k: int, categories: Categories) -> Values:
     """Mean over pairs of the first k of 1 - cosine of their category indicators; 0 below two items.
 
-    Cosine = shared / sqrt(one's x other's number of categories), 0 when either has none. Its sum over
-    pairs is half of what the squared sum of the unit indicators has beyond their own squares.
+    Cosine = shared / sqrt(one's x other's number of categories), 0 when either has none.
     Source: Ziegler et al. 2005 (intra-list similarity), as a mean of distances.
     """
     first = item_idx[:, :k]
     num_items = (first > 0).sum(axis=1)
     pairs = num_items * (num_items - 1) / 2
-    at_a_time = max(min(_MOST_PLACES // max(k, 1), _MOST_SUMS // max(categories.num, 1)), 1)
-    parts = [_cosines(first[n : n + at_a_time], categories) for n in range(0, len(first), at_a_time)]
-    cosines = np.concatenate(parts) if parts else np.zeros(0)
+    cosines = _cosines(first, *categories)
     return np.where(pairs > 0, np.clip(1.0 - cosines / np.maximum(pairs, 1), 0.0, 1.0), 0.0)
 
 
@@ -72,20 +68,27 @@ def popularity_share_at_k(item_idx: Items, k: int, is_popular: NDArray[np.bool_]
     return _mean(np.where(first > 0, is_popular[first], 0.0), first)
 
 
-def _cosines(item_idx: Items, categories: Categories) -> Values:
-    """The sum over pairs of each list [B], its terms added in the order of the list."""
-    items = item_idx.ravel()
-    begins = categories.starts[items]
-    sizes = np.where(items > 0, categories.starts[items + 1] - begins, 0)
-    ends = np.cumsum(sizes)
-    places = np.arange(sizes.sum()) + np.repeat(begins - (ends - sizes), sizes)
-    rows = np.repeat(np.arange(len(item_idx)), sizes.reshape(item_idx.shape).sum(axis=1))
-    units = 1.0 / np.sqrt(np.maximum(sizes, 1))
-    shape = len(item_idx), max(categories.num, 1)
-    bins = rows * shape[1] + categories.codes[places]
-    sums = np.bincount(bins, np.repeat(units, sizes), shape[0] * shape[1]).reshape(shape)
-    own = (sizes * units * units).reshape(item_idx.shape)
-    return np.asarray(((sums * sums).sum(axis=1) - own.sum(axis=1)) / 2)
+@compiled
+def _cosines(
+    item_idx: Items, starts: NDArray[np.int64], codes: NDArray[np.int32], num_categories: int
+) -> Values:
+    """The sum over pairs of each list [B]: what an item's categories have gathered from the items above it."""
+    found, gathered = np.zeros(len(item_idx)), np.zeros(num_categories)
+    for row in range(len(item_idx)):
+        total = 0.0
+        for item in item_idx[row]:
+            begin, end = starts[item], starts[item + 1]
+            if item > 0 and begin < end:
+                unit, met = 1.0 / np.sqrt(end - begin), 0.0
+                for place in range(begin, end):
+                    met += gathered[codes[place]]
+                    gathered[codes[place]] += unit
+                total += met * unit
+        for item in item_idx[row]:
+            for place in range(starts[item], starts[item + 1]):
+                gathered[codes[place]] = 0.0
+        found[row] = total
+    return found
 
 
 def _mean(values: NDArray[Any], item_idx: Items) -> Values:

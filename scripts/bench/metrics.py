@@ -23,7 +23,7 @@ from recsys_spark import cli, config, tables
 from recsys_spark.evaluation import catalogue, judged, measure
 from recsys_spark.lake import Lake
 
-KS, REPEATS = (10, 20, 100), 3
+KS, WARM_UPS, REPEATS = (10, 20, 100), 3, 5
 
 
 def main() -> None:
@@ -65,14 +65,16 @@ def main() -> None:
 
 
 def median(run: Callable[[], dict[str, float]]) -> tuple[dict[str, float], float]:
-    """What a run found and the median of its seconds, after one that warms up."""
-    found, taken = run(), []
-    for _ in range(REPEATS):
+    """What a run found and the median of its seconds, after some that warm up: Java compiles in each of them."""
+    found: dict[str, float] = {}
+    taken = []
+    for _ in range(WARM_UPS + REPEATS):
         began = time.perf_counter()
         found = run()
         taken.append(time.perf_counter() - began)
+    warm = taken[WARM_UPS:]
     print("seconds:", *[f"{one:.2f}" for one in taken], file=sys.stderr)
-    return found, statistics.median(taken)
+    return found, statistics.median(warm)
 
 
 def by_spark(spark: SparkSession, lake: Lake) -> dict[str, float]:
