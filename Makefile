@@ -19,7 +19,7 @@ demo: setup  ## whole nights on an embedded data set, or on real data: make demo
 	@$(JAVA) .venv/bin/python scripts/demo $(if $(DATA),--data "$(DATA)")
 
 test: setup  ## the tests, at most 12 minutes on 2 cores
-	@$(PYTEST) -n 2 --dist loadfile
+	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup  ## kills, clusters and long loops
 	@$(PYTEST) -m slow

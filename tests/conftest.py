@@ -20,11 +20,12 @@ def spark() -> Iterator[SparkSession]:
         .appName("tests")
         .config("spark.ui.enabled", "false")  # no port, no thread pool for pages nobody opens
         .config("spark.ui.showConsoleProgress", "false")
-        # short jobs: compile fast, not well; and a JVM that dies says why where pytest shows it
+        # short jobs: compile fast, not well, and no threads beside ours; a JVM that dies says why where pytest shows it
         .config(
             "spark.driver.extraJavaOptions",
-            "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+ErrorFileToStderr",
+            "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -XX:+ErrorFileToStderr",
         )
+        .config("spark.python.sql.dataFrameDebugging.enabled", "false")  # a column then takes half the calls
         .config("spark.sql.shuffle.partitions", "3")  # tiny frames; 3 so that partitioning faults show
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.ansi.enabled", "true")

@@ -17,6 +17,8 @@ from recsys_spark import cli, config, night, tables
 from recsys_spark.config import Config
 from recsys_spark.lake import Lake
 
+# Of a JVM for short jobs: compile fast, not well, collect without threads beside ours.
+SHORT_JOBS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
 FIRST = dt.date(2024, 3, 1)
 SECOND, THIRD = FIRST + dt.timedelta(days=1), FIRST + dt.timedelta(days=2)
 USERS, N = 60, 5
@@ -27,7 +29,7 @@ OPTIONS = {
     "spark.master": "local[2]",
     "spark.driver_memory": "1g",
     "spark.shuffle_partitions": "2",
-    "spark.conf": '{"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"}',
+    "spark.conf": f"{{spark.driver.extraJavaOptions: '{SHORT_JOBS}'}}",
     "ingest.max_quarantined_share": "0.2",
     "features.event_types": "[rating]",
     "features.history_length": "10",
