@@ -129,7 +129,7 @@ def test_a_killed_run_goes_on_from_its_last_epoch(feed: Feed, tmp_path: Path) ->
     assert not list(tmp_path.iterdir())  # a finished training leaves no checkpoint
 
 
-@pytest.mark.parametrize("steps_done", [1, 3, 5, 6])
+@pytest.mark.parametrize("steps_done", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 5, 6))])
 def test_a_run_killed_inside_an_epoch_sees_the_batches_it_would_have_seen(
     feed: Feed, tmp_path: Path, steps_done: int
 ) -> None:

@@ -163,7 +163,10 @@ def test_too_few_validation_users_choose_no_epochs(lake: Lake, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "options",
-    [("negatives=in_batch", "mask_share=0.1"), ("num_negatives=6", "negatives=uniform", "crop_share=0.2")],
+    [
+        ("negatives=in_batch", "mask_share=0.1"),
+        pytest.param(("num_negatives=6", "negatives=uniform", "crop_share=0.2"), marks=pytest.mark.slow),
+    ],
 )
 def test_negatives_and_augmentation_are_settings(
     lake: Lake, tmp_path: Path, options: tuple[str, ...]

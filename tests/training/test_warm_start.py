@@ -63,6 +63,7 @@ def test_the_manifest_tells_the_steps_that_the_start_saved(
     assert told["warm_start"]["steps"] < cold["steps"]
 
 
+@pytest.mark.slow
 def test_running_a_warm_night_again_gives_equal_rows(
     nights: tuple[Lake, list[dict[str, Any]]], warmed: list[dict[str, Any]], tmp_path: Path
 ) -> None:

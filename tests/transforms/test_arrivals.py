@@ -80,7 +80,7 @@ def test_the_newest_delivery_of_each_file_counts_and_the_newest_row_of_a_key(spa
     ]
 
 
-@pytest.mark.parametrize("number", [1, 2, 9])
+@pytest.mark.parametrize("number", [9, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 def test_looking_for_repeated_keys_first_leaves_the_same_rows(spark, number):
     rows, files = frames(spark, [*ROWS, ("other", "1", "a.csv", 1, 2)])
     files = files.union(files.where("source = 'inc'").withColumn("source", F.lit("other")))

@@ -219,6 +219,7 @@ def test_an_event_key_that_comes_again_counts_once_as_it_came_last(
         assert rows_of(by_hash, table, D) == rows_of(wanted, table, D), table.name
 
 
+@pytest.mark.slow
 def test_a_feature_table_that_cannot_be_written_fails_the_job_before_its_last_table(
     spark: SparkSession, tmp_path: Path
 ) -> None:

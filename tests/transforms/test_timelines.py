@@ -74,6 +74,7 @@ def test_a_user_comes_whole_whatever_the_pieces_and_batches(
         assert items_by_user(made) == {user: [list(range(2 + user % 14, 1, -1))] for user in range(1, 30)}
 
 
+@pytest.mark.slow
 def test_what_is_built_does_not_depend_on_pieces_and_batches(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
