@@ -298,10 +298,10 @@ def test_popularity_fills_the_lists_when_every_model_is_too_old(
     assert {len(row["items"]) for row in lists} == {nights.N}
 
 
-def test_transitions_fill_the_lists_of_a_whole_night(
+def test_transitions_fill_the_lists_of_a_whole_night_and_the_metrics_tell_what_reranking_changed(
     spark: SparkSession, source: Path, lake: Path, copy: Path
 ) -> None:
-    chosen = nights.settings(copy, source, recommend__recommender="transitions")
+    chosen = nights.settings(copy, source, recommend__recommender="transitions", rerank__by="diversity")
     jobs = ("train", "recommend", "check", "evaluate", "publish")
     outcome = nights.run(spark, chosen, FIRST, jobs)
     assert (outcome.job, outcome.exit_status) == ("publish", 0), outcome.message
@@ -312,6 +312,17 @@ def test_transitions_fill_the_lists_of_a_whole_night(
     assert len(by_model) >= nights.USERS
     assert {row["model_version"] for row in by_model} == {versions(copy, FIRST)["published"]}
     assert ndcg(copy, FIRST)["transitions"] > ndcg(copy, FIRST)["popularity"] + 0.1
+    told = {
+        (row["recommender"], row["metric"]): row
+        for row in nights.rows(copy, tables.METRICS, FIRST)
+        if row["split"] == "time" and row["k"] == nights.N
+    }
+    after, before = "transitions", "transitions_before_diversity"
+    for metric in ("ndcg", "diversity", "coverage"):
+        changed = told[f"{after} - {before}", metric]["value"]
+        assert changed == told[after, metric]["value"] - told[before, metric]["value"]
+    assert told[f"{after} - {before}", "diversity"]["value"] > 0
+    assert told[f"{after} - {before}", "ndcg"]["ci_low"] <= told[f"{after} - {before}", "ndcg"]["value"]
     similar = nights.rows(copy, tables.SIMILAR_ITEMS, FIRST)
     assert similar and all(row["item_id"] not in {i["item_id"] for i in row["items"]} for row in similar)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -28,12 +29,12 @@ def measure(
     num_samples: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Rows of METRICS (run_date left out) for each recommender, and for each minus the last one.
+    """Rows of METRICS (run_date left out) for each recommender, and for each minus every later one.
 
     Args:
         judged: as `evaluation.judged` makes it, items by item_idx.
         catalogue: of the cut whose items were listed.
-        recommenders: in order; the last is what the others are compared with.
+        recommenders: in order, what the others are compared with last.
         min_users: fewer users are too few to judge.
         num_samples, seed: of the bootstrap.
     """
@@ -52,9 +53,8 @@ def measure(
     for name, one in measured.items():
         for k in ks:
             one.values[f"coverage_{k}"] = covered.get((name, k), 0) / max(catalogue.num_eligible, 1)
-    last = recommenders[-1]
-    for name in recommenders[:-1]:
-        measured[f"{name} - {last}"] = measured[name].minus(measured[last])
+    for first, second in combinations(recommenders, 2):
+        measured[f"{first} - {second}"] = measured[first].minus(measured[second])
     for name, one in measured.items():
         if one.num_users < min_users:
             log.info(
