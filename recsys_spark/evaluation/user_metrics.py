@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys_spark.evaluation.catalogue import Catalogue
+from recsys_spark.python_tasks import through_python
 from recsys_spark.ranking import beyond_accuracy, metrics
 
 METRICS = (
@@ -67,7 +68,7 @@ def sums_and_items(judged: DataFrame, catalogue: Catalogue, ks: Sequence[int]) -
 
     first = F.slice("listed", 1, max(ks)).alias("listed")
     rows = judged.select("recommender", "block", "truth", first)
-    return rows.mapInArrow(work, f"recommender string, {numbers}, k int, item int")
+    return through_python(rows, work, f"recommender string, {numbers}, k int, item int")
 
 
 def user_metrics(

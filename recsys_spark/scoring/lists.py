@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from recsys_spark import tables
+from recsys_spark.python_tasks import through_python
 from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring import known_models
 from recsys_spark.scoring.catalogue import Catalogue
@@ -123,7 +124,7 @@ def lists(
                 yield packed.lists(some).append_column("fingerprint", some["fingerprint"])
 
     day = F.lit(run_date)
-    return users.mapInArrow(rank, _RANKED).select(
+    return through_python(users, rank, _RANKED).select(
         "*", day.alias("ranked_on"), F.lit(cut).alias("cut"), day.alias("run_date")
     )
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from recsys_spark import tables
+from recsys_spark.python_tasks import through_python
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import ids_by_idx
 
@@ -31,7 +32,7 @@ def published(lists: DataFrame, item_features: pa.Table) -> DataFrame:
             told = [_places(batch, shared.value) if n == "items" else batch[n] for n in _SCHEMA.names]
             yield pa.RecordBatch.from_arrays(told, names=_SCHEMA.names)
 
-    return lists.mapInArrow(spell, _SCHEMA)
+    return through_python(lists, spell, _SCHEMA)
 
 
 def num_bytes(num_places: int, has_reasons: bool) -> int:

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from recsys_spark import tables
+from recsys_spark.python_tasks import through_python
 from recsys_spark.ranking import item_item
 from recsys_spark.ranking.top_n import Lists, candidates, is_filled, top_n
 from recsys_spark.scoring import columns, known_models
@@ -52,7 +53,7 @@ def similar_items(
             for start in range(0, batch.num_rows, batch_items):
                 yield _lists(batch.slice(start, batch_items), shared.value, loaded, alike, num_similar)
 
-    return frame.mapInArrow(rank, _RANKED).withColumn("run_date", F.lit(run_date))
+    return through_python(frame, rank, _RANKED).withColumn("run_date", F.lit(run_date))
 
 
 def most_alike(model: LoadedModel, items: Catalogue) -> Alike:

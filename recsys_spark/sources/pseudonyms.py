@@ -12,6 +12,7 @@ from pyspark.sql import Column
 from pyspark.sql.pandas.functions import pandas_udf
 
 from recsys_spark.errors import SettingsError
+from recsys_spark.python_tasks import trust_archives
 
 KEY_NAME = "RECSYS_PSEUDONYM_KEY"
 MIN_KEY_BYTES = 16
@@ -39,6 +40,7 @@ def pseudonym(ids: Column, key: bytes) -> Column:
     """
 
     def digests(found: pd.Series) -> pd.Series:
+        trust_archives()
         known: dict[str, str] = {}
         for user_id in found.dropna().unique():
             known[user_id] = hmac.digest(key, user_id.encode(), "sha256").hex()

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 
+from recsys_spark.python_tasks import through_python
 from recsys_spark.sources.feed import Feed
 from recsys_spark.sources.files import SourceFile, opened
 from recsys_spark.sources.records import Layout, records
@@ -57,7 +58,7 @@ def read_feed(
             for number in batch.column(0).to_pylist():
                 yield from file_batches(wanted[number], layout)
 
-    return spark.range(0, len(wanted), 1, max(1, len(wanted))).mapInArrow(work, schema)
+    return through_python(spark.range(0, len(wanted), 1, max(1, len(wanted))), work, schema)
 
 
 def file_batches(file: SourceFile, layout: Layout) -> Iterator[pa.RecordBatch]:

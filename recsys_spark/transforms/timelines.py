@@ -25,6 +25,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from recsys_spark.python_tasks import through_python
 from recsys_spark.tables import CUTS, Table
 
 CutEnds = Mapping[str, dt.datetime]  # cut -> the exclusive instant at which it ends: the "now" of ages
@@ -123,7 +124,7 @@ def timelines(
 
     days = [part for name, num in active_days.items() for part in (F.lit(name), F.lit(_days(num)))]
     by_source = F.try_element_at(F.create_map(*days), F.col("source"))
-    return (
+    sorted_events = (
         numbered.withColumns(
             {
                 "active_days": F.coalesce(by_source, F.lit(_days(active_days[""]))),
@@ -133,8 +134,8 @@ def timelines(
         )
         .sortWithinPartitions(user_order(), "user_idx", *_newest_first())
         .select("user_idx", "segment", *_EVENT)
-        .mapInArrow(work, schema)
     )
+    return through_python(sorted_events, work, schema)
 
 
 def read_off(
@@ -156,7 +157,7 @@ def read_off(
         for rows in _whole_users(batches):
             yield from make(_timelines(rows, columns))
 
-    return timelines.select(*_USER, *columns).mapInArrow(work, schema)
+    return through_python(timelines.select(*_USER, *columns), work, schema)
 
 
 def rows_of(table: Table) -> StructType:

@@ -28,6 +28,7 @@ from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
 from recsys_spark import cli, config
+from recsys_spark.python_tasks import through_python
 from recsys_spark.scoring import lists, unchanged
 from recsys_spark.scoring.forms import HISTORY
 from recsys_spark.scoring.rules import ListSettings
@@ -130,7 +131,7 @@ def ready_made(spark: SparkSession, folder: Path, users: Path) -> DataFrame:
                 yield batch.slice(0, min(BATCH, given.num_rows - start))
 
     frame = spark.read.parquet(str(users)).drop(*(name for name in HISTORY if name not in READ))
-    return frame.mapInArrow(hand_out, schema)
+    return through_python(frame, hand_out, schema)
 
 
 def multiply(folder: Path) -> None:

@@ -1,0 +1,43 @@
+"""The one way from a frame through our Python code."""
+
+from __future__ import annotations
+
+import sys
+import zipimport
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
+
+Work = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+def through_python(frame: DataFrame, work: Work, schema: StructType | str) -> DataFrame:
+    """What `work` makes of the record batches of each partition.
+
+    Args:
+        schema: of the rows that come out.
+    """
+    return frame.mapInArrow(partial(_worked, work), schema)
+
+
+def trust_archives() -> None:
+    """Let this Python worker keep its lists of what is in the archives on its path: they stay as they are.
+
+    Before each task Spark drops what Python knows of its path, and until Python 3.13 every package out of an
+    archive then lists the whole archive again: with Spark's own, 7,000 files, a quarter of a second of a core a task.
+    https://github.com/python/cpython/issues/103200, https://issues.apache.org/jira/browse/SPARK-54744
+    """
+    if sys.version_info < (3, 13):
+        zipimport.zipimporter.invalidate_caches = _nothing  # type: ignore[assignment]
+
+
+def _worked(work: Work, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    trust_archives()
+    return work(batches)
+
+
+def _nothing(_: zipimport.zipimporter) -> None:
+    """Nothing is dropped."""
