@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+import nights
 import pytest
 from pyspark.sql import SparkSession
 
@@ -20,11 +21,8 @@ def spark() -> Iterator[SparkSession]:
         .appName("tests")
         .config("spark.ui.enabled", "false")  # no port, no thread pool for pages nobody opens
         .config("spark.ui.showConsoleProgress", "false")
-        # short jobs: compile fast, not well, and no threads beside ours; a JVM that dies says why where pytest shows it
-        .config(
-            "spark.driver.extraJavaOptions",
-            "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -XX:+ErrorFileToStderr",
-        )
+        # a JVM that dies says why where pytest shows it
+        .config("spark.driver.extraJavaOptions", f"{nights.SHORT_JOBS} -XX:+ErrorFileToStderr")
         .config("spark.python.sql.dataFrameDebugging.enabled", "false")  # a column then takes half the calls
         .config("spark.sql.shuffle.partitions", "3")  # tiny frames; 3 so that partitioning faults show
         .config("spark.sql.session.timeZone", "UTC")

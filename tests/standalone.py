@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nights
 import pyspark
 from marked import MARK, kill_all, wait_for
 
@@ -117,8 +118,8 @@ def drive(
     conf = {
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
-        "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
+        "spark.driver.extraJavaOptions": nights.SHORT_JOBS,
+        "spark.executor.extraJavaOptions": nights.SHORT_JOBS,
         "spark.executor.memory": "640m",
         "spark.ui.enabled": "true",
         "spark.ui.port": str(port),

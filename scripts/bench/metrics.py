@@ -72,9 +72,8 @@ def median(run: Callable[[], dict[str, float]]) -> tuple[dict[str, float], float
         began = time.perf_counter()
         found = run()
         taken.append(time.perf_counter() - began)
-    warm = taken[WARM_UPS:]
     print("seconds:", *[f"{one:.2f}" for one in taken], file=sys.stderr)
-    return found, statistics.median(warm)
+    return found, statistics.median(taken[WARM_UPS:])
 
 
 def by_spark(spark: SparkSession, lake: Lake) -> dict[str, float]:
