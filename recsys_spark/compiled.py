@@ -23,20 +23,11 @@ def compiled(function: Function) -> Function:
     cannot be written, in the user's cache folder. Where neither can, and for a module in an archive that
     Spark sent, each process compiles for itself.
     """
-    return _compiled(function)
-
-
-def compiled_for_numbers(function: Function) -> Function:
-    """As `compiled`, for functions that meet no NaN and do not tell -0 from 0: maxima then take whole registers."""
-    return _compiled(function, fastmath={"nnan", "nsz"})
-
-
-def _compiled(function: Function, **options: Any) -> Function:
     # Of an archive, numba would keep the code in the user's cache folder and fail at the first call where it
     # cannot write; and never find it again, as the archive's path is another one in each executor.
     is_file = Path(inspect.getfile(function)).is_file()
     try:
-        made: Function = numba.njit(nogil=True, cache=is_file, **options)(function)
+        made: Function = numba.njit(nogil=True, cache=is_file)(function)
     except RuntimeError:  # no folder to keep it in
-        made = numba.njit(nogil=True, **options)(function)
+        made = numba.njit(nogil=True)(function)
     return made

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from recsys_spark.compiled import compiled, compiled_for_numbers
+from recsys_spark.compiled import compiled
 
 
 def test_a_function_whose_code_cannot_be_kept_is_compiled_all_the_same() -> None:
     scope: dict[str, Any] = {}
     exec("def add(a, b):\n    return a + b", scope)  # it has no file, so no cache folder either
     assert compiled(scope["add"])(1, 2) == 3
-    assert compiled_for_numbers(scope["add"])(1.5, 2.5) == 4.0
 
 
 def test_a_function_in_an_archive_is_compiled_where_the_cache_folder_cannot_be_written(

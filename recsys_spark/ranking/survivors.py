@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_spark.compiled import compiled, compiled_for_numbers
+from recsys_spark.compiled import compiled
 
 Array = NDArray[Any]
 
 _LANES = 64  # columns that maxima run down side by side, in whole registers
-_DEPTH = 32  # most rows of a column: scores whose maximum is compared before each of them is
+_DEPTH = 16  # most rows of a column: scores whose maximum is compared before each of them is
 _LOWEST = -3.5e38  # below every finite float32, above -inf
 _ROOM = 4  # survivors kept for each place of the list
 
@@ -61,6 +61,7 @@ def add(
     num_parts = -(-width // (_LANES * depth))
     num_columns = num_parts * _LANES
     maxima, open_lanes = np.empty(num_columns, np.float32), np.empty(_LANES + 1, np.int64)
+    best, better = np.empty(_LANES, np.float32), np.empty(_LANES, np.float32)
     # The survivors of one user so far, and behind them those of this block: one cell is for what is not one.
     both, both_scores = np.empty(room + width + 1, np.int32), np.empty(room + width + 1, np.float32)
     space = np.empty(room + width, np.float32)
@@ -72,7 +73,7 @@ def add(
         if is_wide[user]:
             continue
         own = offsets[row_of[user]]
-        _maxima(row, own, depth, maxima)
+        _maxima(row, own, depth, maxima, best, better)
         lowest, before = floor[user], count[user]
         if before < num_items and num_columns >= num_items:
             # So many columns have an item as good as this one.
@@ -182,21 +183,29 @@ def _depth(width: int, num_items: int) -> int:
     return depth
 
 
-@compiled_for_numbers
-def _maxima(row: Array, offsets: Array, depth: int, maxima: Array) -> None:
-    """The largest score of each column. A part is `depth` lines of `_LANES` scores; the last one may end early."""
-    maxima[:] = -np.inf
-    for part in range(len(maxima) // _LANES):
-        first = part * _LANES * depth
-        best = maxima[part * _LANES : (part + 1) * _LANES]
-        whole = min(first + _LANES * depth, len(row) // _LANES * _LANES)
-        for line in range(first, whole, _LANES):
+@compiled
+def _maxima(row: Array, offsets: Array, depth: int, maxima: Array, best: Array, better: Array) -> None:
+    """The largest score of each column. A part is `depth` lines of `_LANES` scores; the last one may end early.
+
+    `best` and `better` [_LANES] are its own. One array, read and written, would be compiled to a branch a score
+    for processors without AVX-512; what is read from one and written to another goes by whole registers.
+    """
+    num_lines = len(row) // _LANES
+    num_parts = len(maxima) // _LANES
+    for part in range(num_parts):
+        best[:] = -np.inf
+        for line in range(part * depth, min((part + 1) * depth, num_lines)):
+            scores = row[line * _LANES : (line + 1) * _LANES]
+            added = offsets[line * _LANES : (line + 1) * _LANES]
             for lane in range(_LANES):
-                score = row[line + lane] + offsets[line + lane]
-                best[lane] = score if score > best[lane] else best[lane]
-        for place in range(max(first, whole), min(first + _LANES * depth, len(row))):
-            score = row[place] + offsets[place]
-            best[place - max(first, whole)] = max(score, best[place - max(first, whole)])
+                score = scores[lane] + added[lane]
+                better[lane] = score if score > best[lane] else best[lane]
+            best, better = better, best
+        maxima[part * _LANES : (part + 1) * _LANES] = best
+    first, last = num_lines * _LANES, (num_parts - 1) * _LANES
+    for place in range(first, len(row)):
+        score, lane = row[place] + offsets[place], last + place - first
+        maxima[lane] = score if score > maxima[lane] else maxima[lane]
 
 
 @compiled

@@ -70,7 +70,7 @@ def is_filled(lists: Lists) -> NDArray[np.bool_]:
 def blocks(vocabulary: int, num_items: int) -> tuple[int, int]:
     """Items and users of a block, for lists of `num_items`: users give way where their survivors are many.
 
-    Items do not: the ranking tells N items apart by the maxima of 32 scores each.
+    Items do not: the ranking tells N items apart by the maxima of 16 scores each.
     """
     items = min(vocabulary, BLOCK_ITEMS)
     each = 4 * items + 8 * survivors.room_of(num_items)
