@@ -17,7 +17,8 @@ stamp=.venv/.locked
 if ! cmp -s requirements.lock "$stamp"; then
     echo "setup: installing the locked packages into .venv (about 2 GB; some minutes the first time)"
     [ -x .venv/bin/python ] || "$python" -m venv .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+    # Not compiled here: most of these modules are never imported, and Python compiles one when it is.
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
     cp requirements.lock "$stamp"
 fi
 if [ pyproject.toml -nt .venv/.project ]; then
