@@ -136,9 +136,13 @@ def ready_made(spark: SparkSession, folder: Path, users: Path) -> DataFrame:
 
 def multiply(folder: Path) -> None:
     users, items = (np.load(path) for path in both_factors(folder, USERS, ITEMS))
+    scores = np.empty(
+        (BATCH, ITEMS), np.float32
+    )  # memory that is new for each product costs as much as the product
     with threadpool_limits(2):
         for start in range(0, USERS, BATCH):
-            users[start : start + BATCH] @ items.T
+            some = users[start : start + BATCH]
+            np.matmul(some, items.T, out=scores[: len(some)])
 
 
 def exact_share(folder: Path) -> float:
