@@ -1,4 +1,4 @@
-"""The one way from a frame through our Python code."""
+"""From a frame through our Python code, in workers that keep what they know of the archives on their path."""
 
 from __future__ import annotations
 

@@ -136,9 +136,8 @@ def ready_made(spark: SparkSession, folder: Path, users: Path) -> DataFrame:
 
 def multiply(folder: Path) -> None:
     users, items = (np.load(path) for path in both_factors(folder, USERS, ITEMS))
-    scores = np.empty(
-        (BATCH, ITEMS), np.float32
-    )  # memory that is new for each product costs as much as the product
+    # Memory that is new for each product costs half as much as the product.
+    scores = np.empty((BATCH, ITEMS), np.float32)
     with threadpool_limits(2):
         for start in range(0, USERS, BATCH):
             some = users[start : start + BATCH]
