@@ -45,7 +45,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     has_reasons = config.recommend.explain or config.recommend.recommender == "transitions"
     num_files = plan.num_files(published.num_bytes(places, has_reasons), config.recommend.file_mib * MIB)
     tonight = partitions.in_file_order(partitions.in_partitions(tonight, num_files))
-    lake.write(spark, tables.RECOMMENDATIONS, run_date, published.published(tonight, items))
+    lake.write_made(tables.RECOMMENDATIONS, run_date, [published.published(tonight, items)])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial, reduce
+from functools import partial
 from typing import NamedTuple
 
 from pyspark.sql import DataFrame, SparkSession
@@ -25,6 +25,7 @@ from recsys_spark import cli, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
+from recsys_spark.python_tasks import Made
 from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring import (
     catalogue,
@@ -66,13 +67,12 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
         with partitions.arrow_batches(spark, planned.arrow_rows, planned.arrow_bytes):
             if users.checked is not None and users.kept is not None:
                 again = _by_model(config, run_date, users.checked, now, _settings(config), "night")
-                unchanged.refuse_different(again, users.kept)
+                unchanged.refuse_different(again.rows(), users.kept)
             _write_shared(spark, lake, config, run_date, now)
             ranked = partitions.in_partitions(users.ranked, planned.num_partitions)
             tonight = _by_model(config, run_date, ranked, now, _settings(config), "night")
-            if users.kept is not None:
-                tonight = tonight.unionByName(users.kept)
-            lake.write(spark, tables.LISTS, run_date, partitions.in_file_order(judged.unionByName(tonight)))
+            kept = None if users.kept is None else partitions.in_file_order(users.kept)
+            lake.write_made(tables.LISTS, run_date, [*judged, tonight], kept)
 
 
 def _basis(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, role: str, cut: str) -> Basis:
@@ -117,13 +117,15 @@ def _planned(spark: SparkSession, config: Config, users: Parted, past: Basis, no
 
 
 def _by_model(
-    config: Config, run_date: dt.date, users: DataFrame, basis: Basis, settings: ListSettings, cut: str
-) -> DataFrame:
+    config: Config, run_date: dt.date, users: DataFrame, basis: Basis, settings: ListSettings, cut: str,
+    judged_as: str | None = None,
+) -> Made:  # fmt: skip
     """Lists by the model of the basis, filled up by popularity; without one, by popularity alone."""
     model = basis.model
     load = partial(known_models.load, model, config.recommend.num_threads) if model else None
     read = known_models.history_columns(model, settings.rerank.by)
-    return lists.lists(users, basis.items, load, settings, cut, run_date, read, basis.cold)
+    users = partitions.in_file_order(users)
+    return lists.lists(users, basis.items, load, settings, cut, run_date, read, basis.cold, judged_as)
 
 
 def _write_shared(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, now: Basis) -> None:
@@ -136,7 +138,7 @@ def _write_shared(spark: SparkSession, lake: Lake, config: Config, run_date: dt.
     lake.write(spark, tables.ITEM_LISTS, run_date, similar)
 
 
-def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, past: Basis) -> DataFrame:
+def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, past: Basis) -> list[Made]:
     """The lists of cut test; those of a re-ranked twin also as they were before, to see what it cost."""
     settings = _settings(config)._replace(explain=False)
     judged = lists.only_judged(
@@ -150,11 +152,7 @@ def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, 
         made.append((name, past, settings))
         if by != "none":
             made.append((f"{name}_before_{by}", past, settings._replace(rerank=Rerank())))
-    frames = [
-        lists.under_one_name(_by_model(config, run_date, judged, basis, how, "test"), name)
-        for name, basis, how in made
-    ]
-    return reduce(DataFrame.unionByName, frames)
+    return [_by_model(config, run_date, judged, basis, how, "test", name) for name, basis, how in made]
 
 
 def _settings(config: Config) -> ListSettings:

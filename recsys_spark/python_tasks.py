@@ -6,12 +6,32 @@ import sys
 import zipimport
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
+ROW_GROUP_BYTES = 16 << 20  # of rows in memory that a worker writes at a time
+
 Work = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+class Made(NamedTuple):
+    """What Python makes of a frame: rows to go on with, or rows that the workers write.
+
+    Attributes:
+        work: makes record batches of the record batches of each partition.
+        schema: of the rows that come out.
+    """
+
+    frame: DataFrame
+    work: Work
+    schema: StructType
+
+    def rows(self) -> DataFrame:
+        """As a frame."""
+        return through_python(self.frame, self.work, self.schema)
 
 
 def through_python(frame: DataFrame, work: Work, schema: StructType | str) -> DataFrame:

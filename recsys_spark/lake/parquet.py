@@ -12,11 +12,11 @@ from deltalake import Schema
 from pyspark.sql import DataFrame, SparkSession
 
 from recsys_spark.errors import BadDataError
-from recsys_spark.lake import storage
+from recsys_spark.lake import storage, worker_files
 from recsys_spark.lake.delta import CommittedFile
+from recsys_spark.lake.worker_files import NO_VALUE
+from recsys_spark.python_tasks import Made
 from recsys_spark.tables import Table
-
-_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def arrow_schema(table: Table) -> pa.Schema:
@@ -131,7 +131,7 @@ def write_frame(
     if not storage.parquet_files(
         store, staging
     ):  # nothing in any inner partition: one empty file keeps the date
-        empty = "/".join([staging, *(f"{name}={_NO_VALUE}" for name in inner)])
+        empty = "/".join([staging, *(f"{name}={NO_VALUE}" for name in inner)])
         frame = df.sparkSession.createDataFrame([], df.drop(*inner).schema)
         frame.coalesce(1).write.parquet(store.spark_uri(empty))
     infos = storage.parquet_files(store, staging)
@@ -139,6 +139,23 @@ def write_frame(
     moved = storage.move(store, [info.path for info in infos], staging, target)
     storage.delete(store, staging)
     return _described(store, table, list(zip(moved, [info.size for info in infos], strict=True)))
+
+
+def write_made(
+    store: storage.Store, table: Table, parts: Sequence[Made], attempt: str, run_date: dt.date
+) -> list[CommittedFile]:
+    """Let the workers write what Python makes of some frames, each task its own files, and describe them."""
+    inner = tuple(name for name in table.partitions if name != "run_date")
+    staging, target = f"{table.name}/attempt-{attempt}", f"{table.name}/run_date={run_date}"
+    place = worker_files.Place(store, table.name, arrow_schema(table), inner, staging, run_date)
+    written = worker_files.write(place, parts)
+    if not written:  # one empty file keeps the date
+        return write_rows(
+            store, table, [], attempt, "/".join([f"run_date={run_date}", *(f"{n}={NO_VALUE}" for n in inner)])
+        )
+    moved = storage.move(store, [path for path, _ in written], staging, target)
+    storage.delete(store, staging)
+    return _described(store, table, [(path, size) for path, (_, size) in zip(moved, written, strict=True)])
 
 
 def write_rows(
@@ -167,4 +184,4 @@ def _described(store: storage.Store, table: Table, found: list[tuple[str, int]])
 
 def _partition(table: Table, path: str) -> dict[str, str | None]:
     named = dict(part.split("=", 1) for part in path.split("/")[:-1])
-    return {name: None if named[name] == _NO_VALUE else named[name] for name in table.partitions}
+    return {name: None if named[name] == NO_VALUE else named[name] for name in table.partitions}

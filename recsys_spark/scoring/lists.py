@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from recsys_spark import tables
-from recsys_spark.python_tasks import through_python
+from recsys_spark.python_tasks import Made
 from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring import known_models
 from recsys_spark.scoring.catalogue import Catalogue
@@ -21,7 +20,6 @@ from recsys_spark.scoring.ranker import LEFT_OUT, ranker
 from recsys_spark.scoring.rules import ListSettings
 
 _PARTS_OF_ONE = 1_000_000
-_RANKED = StructType([f for f in tables.LISTS.schema if f.name not in ("ranked_on", "cut", "run_date")])
 
 
 def only_active(user_features: DataFrame) -> DataFrame:
@@ -99,8 +97,9 @@ def lists(
     run_date: dt.date,
     history: Sequence[str] = HISTORY,
     cold: ColdItems | None = None,
-) -> DataFrame:
-    """Rank the items for each user; one row of LISTS a user.
+    judged_as: str | None = None,
+) -> Made:
+    """Rank the items for each user; one row of LISTS a user, in their order.
 
     Args:
         users: as `with_history` gives them.
@@ -108,6 +107,8 @@ def lists(
         history: the columns of the history that this ranking reads; the others are not carried to Python,
             which takes longer than reading them.
         cold: items that the model ranks beside those it was trained on.
+        judged_as: counts every list as this recommender's, also those that its fallback filled: what the gate
+            compares.
     """
     users = users.drop(*(name for name in HISTORY if name not in history))
     shared = users.sparkSession.sparkContext.broadcast((items, cold))
@@ -121,14 +122,23 @@ def lists(
                 packed = ranker(all_items, load() if load else None, settings, cold_items)
             for start in range(0, batch.num_rows, settings.batch_users):
                 some = batch.slice(start, settings.batch_users)
-                yield packed.lists(some).append_column("fingerprint", some["fingerprint"])
+                yield rows(packed.lists(some), some["fingerprint"], cut, run_date, judged_as)
 
-    day = F.lit(run_date)
-    return through_python(users, rank, _RANKED).select(
-        "*", day.alias("ranked_on"), F.lit(cut).alias("cut"), day.alias("run_date")
-    )
+    return Made(users, rank, tables.LISTS.schema)
 
 
-def under_one_name(lists: DataFrame, recommender: str) -> DataFrame:
-    """Count every list as `recommender`'s, also those that its fallback filled: what the gate compares."""
-    return lists.withColumn("recommender", F.lit(recommender))
+def rows(
+    ranked: pa.RecordBatch, fingerprint: pa.Array, cut: str, run_date: dt.date, judged_as: str | None = None
+) -> pa.RecordBatch:
+    """Rows of LISTS from those that a ranker gives."""
+    same = {"ranked_on": run_date, "cut": cut, "run_date": run_date}
+    if judged_as is not None:
+        same["recommender"] = judged_as
+    found = {name: pa.repeat(pa.scalar(value), len(ranked)) for name, value in same.items()}
+    found = {
+        **dict(zip(ranked.schema.names, ranked.columns, strict=True)),
+        "fingerprint": fingerprint,
+        **found,
+    }
+    names = tables.LISTS.schema.names
+    return pa.RecordBatch.from_arrays([found[name] for name in names], names=names)

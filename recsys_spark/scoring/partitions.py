@@ -20,13 +20,13 @@ def in_partitions(users: DataFrame, num_partitions: int) -> DataFrame:
     return users.repartitionByRange(num_partitions, "user_id")
 
 
-def in_file_order(lists: DataFrame) -> DataFrame:
-    """Sort each partition by cut and user_id, as the last thing before it is written.
+def in_file_order(rows: DataFrame) -> DataFrame:
+    """Sort each partition by user_id: what Python makes of it, and writes, is in that order.
 
-    A write in folders of `cut` sorts by cut whatever came before, and where that sort spills it mixes the users.
-    This order satisfies it, so there is still one sort.
+    Rows with a `cut` are sorted by it first: where Spark writes them, in folders of `cut`, it sorts by cut whatever
+    came before, and where that sort spills it mixes the users. This order satisfies it.
     """
-    return lists.sortWithinPartitions("cut", "user_id")
+    return rows.sortWithinPartitions(*(name for name in ("cut", "user_id") if name in rows.columns))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import math
 from typing import NamedTuple
 
 from recsys_spark.errors import SettingsError
+from recsys_spark.python_tasks import ROW_GROUP_BYTES
 from recsys_spark.ranking import top_n
 from recsys_spark.ranking.survivors import room_of
 from recsys_spark.scoring.python_memory import MIB, Room
@@ -28,6 +29,7 @@ _USER_SCORES = 100_000  # as many scores as all else that is done for a user
 _PYTHON = 345 * MIB  # interpreter, pyspark, pyarrow, NumPy, and the loops while they are compiled
 _TENSORFLOW = 560 * MIB
 _ADDRESSES, _TENSORFLOW_ADDRESSES = 1536 * MIB, 2304 * MIB  # reserved and never touched
+_WRITING = 2 * ROW_GROUP_BYTES  # rows that wait to be written, and what is written of them
 _PLACE, _PAIR, _PAIR_BESIDE_BLOCK = 160, 48, 24  # a place of a pool and a left-out pair in NumPy and Arrow
 _HISTORY_COLUMNS, _USER = 5, 80  # lists of 4-byte numbers; ids, segment and offsets
 
@@ -173,7 +175,7 @@ def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> i
     ranking += 3 * 4 * work.num_cold * work.dim  # as they came, unpacked, and their directions
     if work.has_network:
         ranking += _TENSORFLOW + _encoding(work)
-    return int(_PYTHON + ranking)
+    return int(_PYTHON + _WRITING + ranking)
 
 
 def _encoding(work: Work) -> int:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from recsys_spark import tables
-from recsys_spark.python_tasks import through_python
+from recsys_spark.python_tasks import Made
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import ids_by_idx
 
@@ -18,7 +18,7 @@ _REASON_BYTES = 13  # of its reason
 _SCHEMA = tables.RECOMMENDATIONS.schema
 
 
-def published(lists: DataFrame, item_features: pa.Table) -> DataFrame:
+def published(lists: DataFrame, item_features: pa.Table) -> Made:
     """Rows of RECOMMENDATIONS from rows of LISTS, in their partitions and order.
 
     Args:
@@ -32,7 +32,7 @@ def published(lists: DataFrame, item_features: pa.Table) -> DataFrame:
             told = [_places(batch, shared.value) if n == "items" else batch[n] for n in _SCHEMA.names]
             yield pa.RecordBatch.from_arrays(told, names=_SCHEMA.names)
 
-    return through_python(lists, spell, _SCHEMA)
+    return Made(lists, spell, _SCHEMA)
 
 
 def num_bytes(num_places: int, has_reasons: bool) -> int:

@@ -61,7 +61,12 @@ class Table:
 
         Raises BadDataError naming every missing column and every wrong type at once.
         """
-        got = {field.name: field.dataType for field in df.schema}
+        self.refuse_others(df.schema)
+        return df.select(*self.schema.fieldNames())
+
+    def refuse_others(self, schema: StructType) -> None:
+        """Raise BadDataError naming every column of this table that `schema` lacks or has of another type."""
+        got = {field.name: field.dataType for field in schema}
         faults = [f"{f.name}: missing" for f in self.schema if f.name not in got]
         faults += [
             f"{f.name}: expected {f.dataType.simpleString()}, got {got[f.name].simpleString()}"
@@ -70,7 +75,6 @@ class Table:
         ]
         if faults:
             raise BadDataError(f"table {self.name}: {'; '.join(faults)}")
-        return df.select(*self.schema.fieldNames())
 
 
 def table(

@@ -11,6 +11,7 @@ import argparse
 import datetime as dt
 import json
 import os
+import shutil
 import statistics
 import tempfile
 import time
@@ -27,9 +28,10 @@ from peers.workers import worker_gib
 from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
-from recsys_spark import cli, config
-from recsys_spark.python_tasks import through_python
-from recsys_spark.scoring import lists, unchanged
+from recsys_spark import cli, config, tables
+from recsys_spark.lake import Lake
+from recsys_spark.python_tasks import Made
+from recsys_spark.scoring import lists, partitions, unchanged
 from recsys_spark.scoring.forms import HISTORY
 from recsys_spark.scoring.rules import ListSettings
 
@@ -78,14 +80,18 @@ def main() -> None:
 
 def against_peers(spark: SparkSession, folder: Path) -> tuple[dict[str, Any], dict[str, float]]:
     users = scored.write_users(folder, USERS, ITEMS)
-    cold = seconds(lambda: write(job(spark, folder, users, USERS, ITEMS), folder / "lists"))
-    ours = median(lambda: write(job(spark, folder, users, USERS, ITEMS), folder / "lists"))
+    cold = seconds(lambda: write(folder / "lists", job(spark, folder, users, USERS, ITEMS)))
+    ours = median(lambda: write(folder / "lists", job(spark, folder, users, USERS, ITEMS)))
     exact = exact_share(folder)
     product = median(lambda: multiply(folder))
-    writing = median(lambda: write(ready_made(spark, folder, users), folder / "ready"))
+    writing = median(lambda: write(folder / "ready", ready_made(spark, folder, users)))
     model = scored.als(spark, folder, *both_factors(folder, USERS, ITEMS))
     some = spark.createDataFrame([(n,) for n in range(ALS_USERS)], "user int")
-    als = median(lambda: write(model.recommendForUserSubset(some, TOP), folder / "of-als"))
+    als = median(
+        lambda: (
+            model.recommendForUserSubset(some, TOP).write.mode("overwrite").parquet(str(folder / "of-als"))
+        )
+    )
     figures = {
         "users_per_second_by_als": round(ALS_USERS / als),
         "seconds": round(ours, 2),
@@ -102,11 +108,11 @@ def against_peers(spark: SparkSession, folder: Path) -> tuple[dict[str, Any], di
     return figures, ratios
 
 
-def job(spark: SparkSession, folder: Path, users: Path, num_users: int, num_items: int) -> DataFrame:
+def job(spark: SparkSession, folder: Path, users: Path, num_users: int, num_items: int) -> Made:
     return ranked(spark.read.parquet(str(users)), folder, num_users, num_items)
 
 
-def ranked(users: DataFrame, folder: Path, num_users: int, num_items: int) -> DataFrame:
+def ranked(users: DataFrame, folder: Path, num_users: int, num_items: int) -> Made:
     load = partial(scored.load, *map(str, both_factors(folder, num_users, num_items)))
     return lists.lists(users, scored.items(num_items), load, ListSettings(TOP, BATCH, 1), "night", DAY, READ)
 
@@ -115,15 +121,22 @@ def both_factors(folder: Path, num_users: int, num_items: int) -> tuple[Path, Pa
     return scored.factors(folder, "user", num_users, 1), scored.factors(folder, "item", num_items, 2)
 
 
-def write(frame: DataFrame, path: Path) -> None:
-    frame.write.mode("overwrite").parquet(str(path))
+def write(path: Path, made: Made, kept: DataFrame | None = None) -> None:
+    """As the job does: into a lake of its own below `path`."""
+    shutil.rmtree(path, ignore_errors=True)
+    Lake(str(path)).write_made(tables.LISTS, DAY, [made], kept)
 
 
-def ready_made(spark: SparkSession, folder: Path, users: Path) -> DataFrame:
+def files_of(path: Path) -> Path:
+    return path / "lists" / f"run_date={DAY}" / "cut=night"
+
+
+def ready_made(spark: SparkSession, folder: Path, users: Path) -> Made:
     """The job without its ranking: each batch of users gets lists that lay ready."""
-    ready = pq.read_table(next((folder / "lists").glob("part-*.parquet"))).slice(0, BATCH).combine_chunks()
-    batch = ready.drop_columns(["cut", "run_date"]).to_batches()[0]
-    schema = spark.read.parquet(str(folder / "lists")).drop("cut", "run_date").schema
+    file = next(files_of(folder / "lists").glob("part-*.parquet"))
+    batch = pq.ParquetFile(file).read().slice(0, BATCH).combine_chunks().to_batches()[0]
+    for name, value in (("cut", "night"), ("run_date", DAY)):
+        batch = batch.append_column(name, pa.repeat(pa.scalar(value), len(batch)))
 
     def hand_out(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for given in batches:
@@ -131,7 +144,7 @@ def ready_made(spark: SparkSession, folder: Path, users: Path) -> DataFrame:
                 yield batch.slice(0, min(BATCH, given.num_rows - start))
 
     frame = spark.read.parquet(str(users)).drop(*(name for name in HISTORY if name not in READ))
-    return through_python(frame, hand_out, schema)
+    return Made(frame, hand_out, tables.LISTS.schema)
 
 
 def multiply(folder: Path) -> None:
@@ -147,7 +160,7 @@ def multiply(folder: Path) -> None:
 def exact_share(folder: Path) -> float:
     """The share of a sample of users whose written list is that of a brute force in double precision."""
     users, items = (np.load(path).astype(np.float64) for path in both_factors(folder, USERS, ITEMS))
-    written = pq.read_table(folder / "lists", columns=["user_idx", "items"])
+    written = pq.read_table(files_of(folder / "lists"), columns=["user_idx", "items"])
     got = {row["user_idx"] - 2: row["items"] for row in written.take(_sample(len(written))).to_pylist()}
     given = pq.read_table(folder / f"users-{USERS}-{ITEMS}-0", columns=["user_idx", "seen"])
     seen = {row["user_idx"] - 2: row["seen"] for row in given.to_pylist() if row["user_idx"] - 2 in got}
@@ -167,9 +180,9 @@ def _sample(num_rows: int) -> pa.Array:
 def many_items(spark: SparkSession, folder: Path) -> dict[str, Any]:
     """A million items: users/s, and what a worker's memory holds at most beside the shared matrix."""
     users = scored.write_users(folder, FEW_USERS, MANY_ITEMS)
-    frame = job(spark, folder, users, FEW_USERS, MANY_ITEMS)
-    write(frame, folder / "of-many")
-    taken = seconds(lambda: write(frame, folder / "of-many"))
+    made = job(spark, folder, users, FEW_USERS, MANY_ITEMS)
+    write(folder / "of-many", made)
+    taken = seconds(lambda: write(folder / "of-many", made))
     return {"users_per_second_1m_items": round(FEW_USERS / taken), "worker_gib": worker_gib()}
 
 
@@ -178,8 +191,8 @@ def growth(spark: SparkSession, folder: Path) -> dict[str, Any]:
     taken = {}
     for number in GROWTH:
         users = scored.write_users(folder, number, ITEMS)
-        frame = job(spark, folder, users, number, ITEMS)
-        taken[number] = seconds(lambda frame=frame: write(frame, folder / "growing"))
+        made = job(spark, folder, users, number, ITEMS)
+        taken[number] = seconds(partial(write, folder / "growing", made))
     slope, start = np.polyfit(list(taken), list(taken.values()), 1)
     later = (taken[GROWTH[2]] - taken[GROWTH[1]]) / (GROWTH[2] - GROWTH[1])
     return {
@@ -205,7 +218,7 @@ def heavy_user(spark: SparkSession, folder: Path, figures: dict[str, Any]) -> di
         pairs = []
         for turn in range(PAIRS):
             order = (0, 1) if turn % 2 else (1, 0)
-            taken = {one: seconds(partial(write, frames[one], folder / "heavy")) for one in order}
+            taken = {one: seconds(partial(write, folder / "heavy", frames[one])) for one in order}
             pairs.append(taken[0] / taken[1])
         ratios[name] = round(statistics.median(pairs), 3)
         figures[f"{name}_spread"] = [round(min(pairs), 3), round(max(pairs), 3)]
@@ -217,17 +230,17 @@ def nothing_changed(spark: SparkSession, folder: Path, figures: dict[str, Any]) 
     users = spark.read.parquet(str(scored.write_users(folder, USERS, ITEMS)))
     users = unchanged.with_fingerprint(users, "shared", READ)
     rank = partial(ranked, folder=folder, num_users=USERS, num_items=ITEMS)
-    everybody = median(lambda: write(rank(users), folder / "earlier"))
-    earlier = spark.read.parquet(str(folder / "earlier"))
+    everybody = median(lambda: write(folder / "earlier", rank(users)))
+    earlier = Lake(str(folder / "earlier")).read(spark, tables.LISTS, DAY)
 
     def keep() -> None:
         with unchanged.parted(users, earlier, 0.01, DAY) as night:
-            unchanged.refuse_different(rank(night.checked), night.kept)
-            write(rank(night.ranked).unionByName(night.kept), folder / "later")
+            unchanged.refuse_different(rank(night.checked).rows(), night.kept)
+            write(folder / "later", rank(night.ranked), partitions.in_file_order(night.kept))
 
     seconds_kept = median(keep)
     figures |= {"seconds_all_ranked": round(everybody, 2), "seconds_all_kept": round(seconds_kept, 2)}
-    later = spark.read.parquet(str(folder / "later"))
+    later = Lake(str(folder / "later")).read(spark, tables.LISTS, DAY)
     if later.exceptAll(earlier).count() or later.count() != USERS:
         raise ValueError("lists that were kept differ from those that were ranked")
     return {"all_ranked": round(seconds_kept / everybody, 3)}

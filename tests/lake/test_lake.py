@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import nights
+import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -14,6 +18,7 @@ from pyspark.testing import assertDataFrameEqual
 from recsys_spark import tables
 from recsys_spark.errors import BadDataError, LakeError, MissingInputError, SettingsError
 from recsys_spark.lake import Lake
+from recsys_spark.python_tasks import Made
 
 MONDAY, TUESDAY, WEDNESDAY = dt.date(2024, 1, 1), dt.date(2024, 1, 2), dt.date(2024, 1, 3)
 
@@ -81,6 +86,74 @@ def test_a_frame_that_breaks_the_contract_is_refused_with_every_fault(
 def test_a_row_of_another_run_date_is_refused(spark: SparkSession, lake: Lake) -> None:
     with pytest.raises(Exception, match="another run_date than 2024-01-01: 2024-01-02"):
         lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "night")], TUESDAY))
+
+
+def as_made(frame: DataFrame) -> Made:
+    """Rows that pass through Python as they are."""
+    return Made(frame.select(*tables.SEEN_ITEMS.schema.names), iter, tables.SEEN_ITEMS.schema)
+
+
+def test_workers_write_what_spark_writes(spark: SparkSession, lake: Lake) -> None:
+    first = seen(spark, [(2, [2], "test"), (3, [4], "night"), (4, [], "night"), (5, None, "test")], MONDAY)
+    second = seen(spark, [(9, [1, 2, 3], "night")], MONDAY)
+    ready = seen(spark, [(10, [4], "night")], MONDAY)
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, first)
+    lake.write_made(
+        tables.SEEN_ITEMS, MONDAY, [as_made(first.coalesce(1)), as_made(second)], ready.coalesce(1)
+    )
+    assertDataFrameEqual(lake.read(spark, tables.SEEN_ITEMS), first.union(second).union(ready))
+    assert lake.num_rows(tables.SEEN_ITEMS, MONDAY, cut="night") == 4
+    assert len(lake.files(tables.SEEN_ITEMS, MONDAY)) == 4  # a task, and a folder it has rows of, is a file
+    assert not list(Path(lake._store.path).rglob("attempt-*"))
+
+
+def test_no_rows_from_workers_leave_the_date_there(spark: SparkSession, lake: Lake) -> None:
+    lake.write_made(tables.SEEN_ITEMS, MONDAY, [as_made(seen(spark, [], MONDAY))])
+    assert lake.exists(tables.SEEN_ITEMS, MONDAY)
+    assert lake.read(spark, tables.SEEN_ITEMS, MONDAY, cut="night").count() == 0
+
+
+def test_workers_write_row_groups_in_order(spark: SparkSession, lake: Lake) -> None:
+    rows = spark.range(0, 3_000_000, 1, 1).selectExpr(
+        "cast(id AS int) AS user_idx", "array(cast(id AS int)) AS items", "'night' AS cut",
+        f"date '{MONDAY}' AS run_date",
+    )  # fmt: skip
+    lake.write_made(tables.SEEN_ITEMS, MONDAY, [as_made(rows)])
+    [file] = lake.files(tables.SEEN_ITEMS, MONDAY)
+    assert len(file.row_group_rows) > 1
+    assert file.num_rows == 3_000_000
+    read = lake.read_rows(tables.SEEN_ITEMS, MONDAY)["user_idx"].to_numpy()
+    assert (read == np.arange(3_000_000)).all()
+
+
+def test_a_task_that_is_tried_again_leaves_one_file(lake: Lake, tmp_path: Path) -> None:
+    """A local master with retries, in a process of its own: the session of the tests has none."""
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("tried_again.py")), str(tmp_path / "lake"), nights.SHORT_JOBS],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert lake.read_rows(tables.SEEN_ITEMS, MONDAY)["user_idx"].to_pylist() == [0, 1, 2, 3]
+    assert len(list((tmp_path / "lake").rglob("*.parquet"))) == 1
+
+
+@pytest.mark.parametrize("fault", ["contract", "date", "work", "ready"])
+def test_a_fault_in_what_workers_write_leaves_the_date_as_it_was(
+    spark: SparkSession, lake: Lake, fault: str
+) -> None:
+    before = seen(spark, [(2, [2], "night")], MONDAY)
+    lake.write(spark, tables.SEEN_ITEMS, MONDAY, before)
+    tuesday = seen(spark, [(3, [3], "night")], TUESDAY)
+    faulty = {
+        "contract": (Made(before, iter, before.drop("items").schema), "table seen_items: items: missing"),
+        "date": (as_made(tuesday), "another run_date than 2024-01-01: 2024-01-02"),
+        "work": (Made(before, lambda _: iter([1 / 0]), tables.SEEN_ITEMS.schema), "ZeroDivisionError"),
+        "ready": (as_made(before), "another run_date than 2024-01-01: 2024-01-02", tuesday),
+    }  # fmt: skip
+    made, message, *ready = faulty[fault]
+    with pytest.raises(Exception, match=message):
+        lake.write_made(tables.SEEN_ITEMS, MONDAY, [made], *ready)
+    assertDataFrameEqual(lake.read(spark, tables.SEEN_ITEMS), before)
 
 
 def test_a_date_that_no_run_wrote_is_named(spark: SparkSession, lake: Lake) -> None:

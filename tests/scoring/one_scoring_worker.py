@@ -1,25 +1,33 @@
-"""Rank one Arrow batch as a Spark worker does, and print the peak of this process's memory in bytes.
+"""Rank one Arrow batch and write its lists as a Spark worker does; prints the peak of this process in bytes.
 
 Run by test_plan.py as a process of its own, with one argument: the sizes as JSON.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import pickle
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyspark.worker  # noqa: F401  what every worker has imported
 
-from recsys_spark.scoring import known_models
+from recsys_spark import tables
+from recsys_spark.lake.parquet import arrow_schema
+from recsys_spark.lake.storage import store_at
+from recsys_spark.lake.worker_files import Place, write_partition
+from recsys_spark.scoring import known_models, lists
 from recsys_spark.scoring.catalogue import catalogue
 from recsys_spark.scoring.forms import Vectors
 from recsys_spark.scoring.known_models import LoadedModel
 from recsys_spark.scoring.ranker import ranker
 from recsys_spark.scoring.rules import ListSettings, Rerank
+
+DAY = dt.date(2024, 5, 31)
 
 
 def write_inputs(folder: Path, vocabulary: int, dim: int, length: int, seen: list[int]) -> None:
@@ -84,12 +92,16 @@ def main(folder: Path, num_items: int, pool_items: int, batch_users: int, num_tr
     model = LoadedModel("given", "v1", Vectors(encode, vectors, vectors), is_trained)  # nobody has few events
     how = Rerank("diversity", 0.3, pool_items) if pool_items > num_items else Rerank()
     made = ranker(items, model, ListSettings(num_items, batch_users, 1, rerank=how))
-    with (folder / "users").open("rb") as file, Path("/dev/null").open("wb") as out:
-        for batch in pa.ipc.open_stream(file):
+
+    def rank(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
             for start in range(0, batch.num_rows, batch_users):
-                lists = made.lists(batch.slice(start, batch_users))
-                with pa.ipc.new_stream(out, lists.schema) as stream:
-                    stream.write_batch(lists)
+                ranked = made.lists(batch.slice(start, batch_users))
+                yield lists.rows(ranked, pa.nulls(len(ranked), pa.int64()), "night", DAY)
+
+    place = Place(store_at(str(folder)), "lists", arrow_schema(tables.LISTS), ("cut",), "attempt", DAY)
+    with (folder / "users").open("rb") as file:
+        list(write_partition(place, rank, pa.ipc.open_stream(file)))
     status = Path("/proc/self/status").read_text().splitlines()
     [peak] = [line.split()[1] for line in status if line.startswith("VmHWM")]
     print(int(peak) * 1024 - vectors.nbytes)

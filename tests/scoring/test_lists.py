@@ -57,8 +57,10 @@ def users(spark):
     return lists.with_history(active, histories, seen, seen.limit(0), seen.limit(0))
 
 
-def made(users, items, num_items=2, batch_users=2):
-    return lists.lists(users, items, None, ListSettings(num_items, batch_users, 1), "night", D)
+def made(users, items, num_items=2, batch_users=2, judged_as=None):
+    return lists.lists(
+        users, items, None, ListSettings(num_items, batch_users, 1), "night", D, judged_as=judged_as
+    ).rows()
 
 
 def test_every_active_user_gets_a_list_of_the_contract(users, items):
@@ -109,5 +111,5 @@ def test_only_users_with_truth_are_judged(spark):
 
 
 def test_fallbacks_count_for_the_recommender_that_is_judged(users, items):
-    rows = lists.under_one_name(made(users, items), "attention").select("recommender").distinct().collect()
+    rows = made(users, items, judged_as="attention").select("recommender").distinct().collect()
     assert [row.recommender for row in rows] == ["attention"]

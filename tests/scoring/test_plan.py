@@ -165,8 +165,8 @@ def test_what_just_fits_is_taken_and_a_byte_less_is_refused_by_the_numbers(caplo
     with caplog.at_level("INFO", "recsys_spark"), pytest.raises(SettingsError) as raised:
         planned(WORK, room._replace(num_bytes=needed - 1), FILE)
     assert str(raised.value) == (
-        "recommend: 3 workers of 0.41 GiB each and 0.05 GiB of shared model files need 1.27 GiB, the executor has "
-        "1.27 GiB for Python (here): lower the cores of an executor (spark.executor.cores; spark.master local[n]) "
+        "recommend: 3 workers of 0.44 GiB each and 0.05 GiB of shared model files need 1.36 GiB, the executor has "
+        "1.36 GiB for Python (here): lower the cores of an executor (spark.executor.cores; spark.master local[n]) "
         "or recommend.batch_users, or raise the memory"
     )
     assert len(caplog.messages) == 1  # the plan that does not fit is told all the same
@@ -180,7 +180,7 @@ def test_where_shared_files_count_for_each_worker_the_plan_does_so_too():
 
 
 def test_a_limit_on_addresses_that_no_worker_can_keep_is_refused():
-    with pytest.raises(SettingsError, match=r"reserves 1\.95 GiB of addresses, .* allows each 1\.00 GiB"):
+    with pytest.raises(SettingsError, match=r"reserves 1\.99 GiB of addresses, .* allows each 1\.00 GiB"):
         planned(WORK, ROOM._replace(each=GIB), FILE)
     planned(WORK, ROOM._replace(each=2 * GIB), FILE)
     with pytest.raises(SettingsError, match=r"reserves 3\.\d\d GiB of addresses"):  # TensorFlow's are more

@@ -34,7 +34,7 @@ def test_each_place_is_spelled_out_with_ids(spark):
         [tuple(row.get(name) for name in tables.LISTS.schema.names) for row in (full, empty, plain)],
         tables.LISTS.schema,
     )
-    made = tables.RECOMMENDATIONS.check(published(lists.coalesce(1), ITEMS)).collect()
+    made = tables.RECOMMENDATIONS.check(published(lists.coalesce(1), ITEMS).rows()).collect()
     rows = {row.user_id: [tuple(item) for item in row["items"]] for row in made}
     assert rows["u"] == [
         ("d", 1, 2.0, "m", "b", 0.25),
