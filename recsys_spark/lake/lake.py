@@ -154,8 +154,7 @@ class Lake:
         delta.create(self._store, table, self._metadata(run_date))
         attempt, folder = metadata["attempt"], f"run_date={run_date}"
         files = parquet.write_frame(self._store, table, checked, attempt, folder, row_group_rows)
-        self._commit(table, metadata, lambda now: (files, parquet.chosen(now.files, run_date, None)))
-        log.info("table_written table=%s run_date=%s rows=%d", table.name, run_date, parquet.num_rows(files))
+        self._replace(table, run_date, metadata, files)
 
     def write_made(
         self, table: Table, run_date: dt.date, parts: Sequence[Made], ready: DataFrame | None = None
@@ -180,8 +179,7 @@ class Lake:
         files = parquet.write_made(self._store, table, parts, attempt, run_date)
         if checked is not None:
             files += parquet.write_frame(self._store, table, checked, f"{attempt}-ready", folder)
-        self._commit(table, metadata, lambda now: (files, parquet.chosen(now.files, run_date, None)))
-        log.info("table_written table=%s run_date=%s rows=%d", table.name, run_date, parquet.num_rows(files))
+        self._replace(table, run_date, metadata, files)
 
     def append(
         self,
@@ -218,8 +216,7 @@ class Lake:
         delta.create(self._store, table, self._metadata(run_date))
         metadata = self._metadata(run_date)
         files = parquet.write_rows(self._store, table, rows, metadata["attempt"], f"run_date={run_date}")
-        self._commit(table, metadata, lambda now: (files, parquet.chosen(now.files, run_date, None)))
-        log.info("table_written table=%s run_date=%s rows=%d", table.name, run_date, len(rows))
+        self._replace(table, run_date, metadata, files)
 
     def append_rows(self, table: Table, rows: list[dict[str, Any]]) -> None:
         """Add a few rows to a table without partitions, without Spark."""
@@ -284,6 +281,13 @@ class Lake:
         if now is None:
             raise LakeError(f"table {table.name}: it was removed while this run was writing it")
         return now
+
+    def _replace(
+        self, table: Table, run_date: dt.date, metadata: dict[str, str], files: list[delta.CommittedFile]
+    ) -> None:
+        new = files or parquet.write_nothing(self._store, table, metadata["attempt"], run_date)
+        self._commit(table, metadata, lambda now: (new, parquet.chosen(now.files, run_date, None)))
+        log.info("table_written table=%s run_date=%s rows=%d", table.name, run_date, parquet.num_rows(new))
 
     def _commit(
         self, table: Table, metadata: dict[str, str], decide: Any, only_at: int | None = None

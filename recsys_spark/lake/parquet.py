@@ -128,17 +128,9 @@ def write_frame(
     if row_group_rows:
         writer = writer.option("parquet.block.row.count.limit", row_group_rows)
     writer.partitionBy(*inner).parquet(store.spark_uri(staging))
-    if not storage.parquet_files(
-        store, staging
-    ):  # nothing in any inner partition: one empty file keeps the date
-        empty = "/".join([staging, *(f"{name}={NO_VALUE}" for name in inner)])
-        frame = df.sparkSession.createDataFrame([], df.drop(*inner).schema)
-        frame.coalesce(1).write.parquet(store.spark_uri(empty))
     infos = storage.parquet_files(store, staging)
     target = f"{table.name}/{folder}" if folder else table.name
-    moved = storage.move(store, [info.path for info in infos], staging, target)
-    storage.delete(store, staging)
-    return _described(store, table, list(zip(moved, [info.size for info in infos], strict=True)))
+    return _moved(store, table, [(info.path, info.size) for info in infos], staging, target)
 
 
 def write_made(
@@ -148,14 +140,13 @@ def write_made(
     inner = tuple(name for name in table.partitions if name != "run_date")
     staging, target = f"{table.name}/attempt-{attempt}", f"{table.name}/run_date={run_date}"
     place = worker_files.Place(store, table.name, arrow_schema(table), inner, staging, run_date)
-    written = worker_files.write(place, parts)
-    if not written:  # one empty file keeps the date
-        return write_rows(
-            store, table, [], attempt, "/".join([f"run_date={run_date}", *(f"{n}={NO_VALUE}" for n in inner)])
-        )
-    moved = storage.move(store, [path for path, _ in written], staging, target)
-    storage.delete(store, staging)
-    return _described(store, table, [(path, size) for path, (_, size) in zip(moved, written, strict=True)])
+    return _moved(store, table, worker_files.write(place, parts), staging, target)
+
+
+def write_nothing(store: storage.Store, table: Table, attempt: str, run_date: dt.date) -> list[CommittedFile]:
+    """Write one file without rows, which keeps the date."""
+    inner = (f"{name}={NO_VALUE}" for name in table.partitions if name != "run_date")
+    return write_rows(store, table, [], attempt, "/".join((f"run_date={run_date}", *inner)))
 
 
 def write_rows(
@@ -168,6 +159,15 @@ def write_rows(
     path = f"{target}/part-{attempt}.parquet"
     pq.write_table(data, path, filesystem=store.filesystem, write_page_checksum=True)
     return _described(store, table, [(path, store.filesystem.get_file_info(path).size)])
+
+
+def _moved(
+    store: storage.Store, table: Table, written: list[tuple[str, int]], staging: str, target: str
+) -> list[CommittedFile]:
+    """Take the files of an attempt to their place, and describe them."""
+    moved = storage.move(store, [path for path, _ in written], staging, target)
+    storage.delete(store, staging)
+    return _described(store, table, [(path, size) for path, (_, size) in zip(moved, written, strict=True)])
 
 
 def _described(store: storage.Store, table: Table, found: list[tuple[str, int]]) -> list[CommittedFile]:

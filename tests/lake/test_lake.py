@@ -108,8 +108,10 @@ def test_workers_write_what_spark_writes(spark: SparkSession, lake: Lake) -> Non
 
 
 def test_no_rows_from_workers_leave_the_date_there(spark: SparkSession, lake: Lake) -> None:
-    lake.write_made(tables.SEEN_ITEMS, MONDAY, [as_made(seen(spark, [], MONDAY))])
+    nothing = seen(spark, [], MONDAY)
+    lake.write_made(tables.SEEN_ITEMS, MONDAY, [as_made(nothing)], nothing)
     assert lake.exists(tables.SEEN_ITEMS, MONDAY)
+    assert len(lake.files(tables.SEEN_ITEMS, MONDAY)) == 1
     assert lake.read(spark, tables.SEEN_ITEMS, MONDAY, cut="night").count() == 0
 
 
