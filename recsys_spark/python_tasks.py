@@ -1,4 +1,4 @@
-"""From a frame through our Python code, in workers that keep what they know of the archives on their path."""
+"""The one way from a frame through our Python code."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from functools import partial
 from typing import NamedTuple
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql.types import StructType
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, StructField, StructType
 
 ROW_GROUP_BYTES = 16 << 20  # of rows in memory that a worker writes at a time
 
@@ -35,12 +36,15 @@ class Made(NamedTuple):
 
 
 def through_python(frame: DataFrame, work: Work, schema: StructType | str) -> DataFrame:
-    """What `work` makes of the record batches of each partition.
+    """What `work` makes of the record batches of each partition; in them a list that was null is an empty one.
+
+    Spark asks for the size of a batch at each row, and Arrow then goes over all rows since the last list that is
+    not null: a column of null lists takes time that grows with the square of the batch's rows.
 
     Args:
         schema: of the rows that come out.
     """
-    return frame.mapInArrow(partial(_worked, work), schema)
+    return frame.select(*map(_without_null_lists, frame.schema)).mapInArrow(partial(_worked, work), schema)
 
 
 def trust_archives() -> None:
@@ -52,6 +56,13 @@ def trust_archives() -> None:
     """
     if sys.version_info < (3, 13):
         zipimport.zipimporter.invalidate_caches = _nothing  # type: ignore[assignment]
+
+
+def _without_null_lists(field: StructField) -> Column:
+    column = F.col(f"`{field.name}`")
+    if not isinstance(field.dataType, ArrayType) or not field.nullable:
+        return column
+    return F.coalesce(column, F.array().cast(field.dataType)).alias(field.name)
 
 
 def _worked(work: Work, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

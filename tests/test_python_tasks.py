@@ -16,6 +16,20 @@ from pyspark.sql import SparkSession
 from recsys_spark.python_tasks import through_python
 
 
+def test_a_null_list_arrives_as_an_empty_one(spark: SparkSession) -> None:
+    def look(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            told = [str(batch.slice(row, 1).to_pylist()[0]) for row in range(batch.num_rows)]
+            yield pa.RecordBatch.from_pydict({"told": told})
+
+    schema = "id int, `its items` array<int>, filled_by array<struct<source: string>>"
+    rows = [(1, [2, None], [("a",)]), (None, None, None)]
+    frame = spark.createDataFrame(rows, schema).coalesce(1)
+    first, second = (row["told"] for row in through_python(frame, look, "told string").collect())
+    assert first == str({"id": 1, "its items": [2, None], "filled_by": [{"source": "a"}]})
+    assert second == str({"id": None, "its items": [], "filled_by": []})
+
+
 @pytest.mark.skipif(
     sys.version_info >= (3, 13), reason="Python itself lists an archive again only when it is asked"
 )

@@ -60,10 +60,10 @@ def pairs(column: pa.ListArray) -> tuple[Array, Array]:
 
 
 def elements(column: pa.ListArray, num_elements: Array) -> Array:
-    """The elements of all lists, `num_elements` [B] each; a null row has as many zeros."""
+    """The elements of all lists, `num_elements` [B] each; an empty or null row has as many zeros."""
     given = column.flatten().to_numpy(zero_copy_only=False)
     out = np.zeros(num_elements.sum(), given.dtype)
-    out[np.repeat(np.asarray(column.is_valid()), num_elements)] = given
+    out[np.repeat(lengths(column) > 0, num_elements)] = given
     return out
 
 

@@ -94,9 +94,9 @@ def as_made(frame: DataFrame) -> Made:
 
 
 def test_workers_write_what_spark_writes(spark: SparkSession, lake: Lake) -> None:
-    first = seen(spark, [(2, [2], "test"), (3, [4], "night"), (4, [], "night"), (5, None, "test")], MONDAY)
+    first = seen(spark, [(2, [2], "test"), (3, [4], "night"), (4, [], "night"), (5, [], "test")], MONDAY)
     second = seen(spark, [(9, [1, 2, 3], "night")], MONDAY)
-    ready = seen(spark, [(10, [4], "night")], MONDAY)
+    ready = seen(spark, [(10, None, "night")], MONDAY)
     lake.write(spark, tables.SEEN_ITEMS, MONDAY, first)
     lake.write_made(
         tables.SEEN_ITEMS, MONDAY, [as_made(first.coalesce(1)), as_made(second)], ready.coalesce(1)
