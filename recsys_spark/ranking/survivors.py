@@ -22,6 +22,7 @@ Array = NDArray[Any]
 _LANES = 64  # columns that maxima run down side by side, in whole registers
 _DEPTH = 16  # most rows of a column: scores whose maximum is compared before each of them is
 _LOWEST = -3.5e38  # below every finite float32, above -inf
+_FEW = 512  # scores that are put in order by comparing each with each
 _ROOM = 4  # survivors kept for each place of the list
 
 
@@ -117,7 +118,8 @@ def decide(
         item_idx, exact, num_listed: [B, N], [B, N], [B], written.
     """
     num_items = item_idx.shape[1]
-    space = np.empty(scores.shape[1], np.float32)
+    space, found = np.empty(scores.shape[1], np.float32), np.empty(scores.shape[1])
+    rank, products = np.empty(scores.shape[1], np.int64), np.empty(users.shape[1])
     for user in range(len(users)):
         if is_wide[user]:
             own = unwanted[starts[user] : starts[user + 1]]
@@ -129,15 +131,35 @@ def decide(
         if num > num_items:
             lowest = _nth_best(scores[user], num, num_items, space) - 2 * error[user]
             num = _only_from(lowest, kept[user], scores[user], num)
-        found, sums = np.empty(num), np.empty(8)
         for place in range(num):
             item = kept[user, place]
-            found[place] = _dot(users[user], vectors[item], sums) + offsets[group[user], kind[item]]
-        order = np.argsort(-found, kind="mergesort")  # stable: survivors stand by item_idx
+            found[place] = _dot(users[user], vectors[item], products) + offsets[group[user], kind[item]]
+        _ranks(found[:num], rank)
         num_listed[user] = min(num, num_items)
-        for place in range(num_listed[user]):
-            item_idx[user, place] = kept[user, order[place]]
-            exact[user, place] = found[order[place]]
+        for place in range(num):
+            if rank[place] < num_items:
+                item_idx[user, rank[place]] = kept[user, place]
+                exact[user, rank[place]] = found[place]
+
+
+@compiled
+def _ranks(found: Array, rank: Array) -> None:
+    """How many stand before each one [num]: the larger, and of equals those that come first."""
+    if len(found) > _FEW:
+        order = np.argsort(-found, kind="mergesort")
+        for place in range(len(order)):
+            rank[order[place]] = place
+        return
+    rank[: len(found)] = 0
+    # Each pair is compared once, a register of pairs at a time.
+    for place in range(len(found)):
+        score, before = found[place], 0
+        later, ranks = found[place + 1 :], rank[place + 1 : len(found)]
+        for other in range(len(later)):
+            is_larger = 1 if later[other] > score else 0
+            before += is_larger
+            ranks[other] = ranks[other] + 1 - is_larger
+        rank[place] += before
 
 
 @compiled
@@ -146,7 +168,8 @@ def _by_all(
 ) -> int:
     """The list of one user from the float64 scores of all items; returns its length."""
     num_items = len(item_idx)
-    best, best_idx, sums = np.empty(2 * num_items), np.empty(2 * num_items, np.int64), np.empty(8)
+    best, best_idx = np.empty(2 * num_items), np.empty(2 * num_items, np.int64)
+    products = np.empty(len(user))
     num, lowest, left_out = 0, -np.inf, 0
     for item in range(len(kind)):
         if left_out < len(own) and own[left_out] == item:
@@ -155,7 +178,7 @@ def _by_all(
             continue
         if offsets[kind[item]] == -np.inf:
             continue
-        score = _dot(user, vectors[item], sums) + offsets[kind[item]]
+        score = _dot(user, vectors[item], products) + offsets[kind[item]]
         if num >= num_items and score <= lowest:  # the earlier item wins a tie
             continue
         best[num], best_idx[num] = score, item
@@ -252,14 +275,22 @@ def _only_from(lowest: float, kept: Array, scores: Array, num: int) -> int:
 
 
 @compiled
-def _dot(user: Array, vector: Array, sums: Array) -> float:
-    """Inner product in float64, added in the order of NumPy's `sum` for up to 128 terms; `sums` [8] is its own."""
+def _dot(user: Array, vector: Array, products: Array) -> float:
+    """Inner product in float64, added in the order of NumPy's `sum` for up to 128 terms; `products` [D] is its own."""
+    for place in range(len(user)):
+        products[place] = user[place] * np.float64(vector[place])
     whole = len(user) // 8 * 8
-    sums[:] = 0.0
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
     for first in range(0, whole, 8):
-        for lane in range(8):
-            sums[lane] += user[first + lane] * np.float64(vector[first + lane])
-    total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
+        s0 += products[first]
+        s1 += products[first + 1]
+        s2 += products[first + 2]
+        s3 += products[first + 3]
+        s4 += products[first + 4]
+        s5 += products[first + 5]
+        s6 += products[first + 6]
+        s7 += products[first + 7]
+    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
     for place in range(whole, len(user)):
-        total += user[place] * np.float64(vector[place])
-    return float(total)
+        total += products[place]
+    return total

@@ -30,7 +30,7 @@ def as_rows(lists):
     ]
 
 
-@pytest.mark.parametrize("num_items", [1, 7, 40, 500])
+@pytest.mark.parametrize("num_items", [1, 7, 40, 500, 700])
 def test_equals_brute_force_in_double_precision_with_seen_and_unavailable_items(num_items):
     rng = np.random.default_rng(7)
     users = rng.normal(size=(12, 17)).astype(np.float32)
