@@ -65,14 +65,15 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     with _parted(spark, lake, config, run_date, active, now) as users:
         planned = _planned(spark, config, users, past, now)
         with partitions.arrow_batches(spark, planned.arrow_rows, planned.arrow_bytes):
-            if users.checked is not None and users.kept is not None:
-                again = _by_model(config, run_date, users.checked, now, _settings(config), "night")
-                unchanged.refuse_different(again.rows(), users.kept)
+            if users.checked is not None:
+                again = _by_model(config, run_date, users.checked[0], now, _settings(config), "night")
+                unchanged.refuse_different(again.rows(), users.checked[1])
             _write_shared(spark, lake, config, run_date, now)
             ranked = partitions.in_partitions(users.ranked, planned.num_partitions)
-            tonight = _by_model(config, run_date, ranked, now, _settings(config), "night")
-            kept = None if users.kept is None else partitions.in_file_order(users.kept)
-            lake.write_made(tables.LISTS, run_date, [*judged, tonight], kept)
+            tonight = [_by_model(config, run_date, ranked, now, _settings(config), "night")]
+            if users.kept is not None:
+                tonight.append(unchanged.as_they_are(partitions.in_file_order(users.kept)))
+            lake.write_made(tables.LISTS, run_date, [*judged, *tonight])
 
 
 def _basis(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, role: str, cut: str) -> Basis:
@@ -103,7 +104,7 @@ def _planned(spark: SparkSession, config: Config, users: Parted, past: Basis, no
     models = [basis.model for basis in (past, now) if basis.model]
     num_judged = 1 if not models else 2 if settings.rerank.by == "none" else 3
     work = workload.work(
-        users.ranked if users.checked is None else users.ranked.unionByName(users.checked),
+        users.ranked if users.checked is None else users.ranked.unionByName(users.checked[0]),
         now.items,
         models,
         settings,

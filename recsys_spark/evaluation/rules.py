@@ -70,7 +70,8 @@ def _within_a_list(lists: DataFrame, num_items: int) -> DataFrame:
     steps = F.zip_with(later, scores, lambda score, before: (score <= before) | score.isNull())
     has_bad_score = F.exists(scores, lambda score: score.isNull() | F.isnan(score))
     num_placed = F.aggregate("filled_by", F.lit(0), lambda num, source: num + source["num_items"])
-    num_reasons = F.when(F.col("because").isNotNull(), F.least(F.size("because"), F.size("because_scores")))
+    reasons = F.size("because"), F.size("because_scores")
+    num_reasons = F.when(F.greatest(*reasons) > 0, F.least(*reasons))
     sizes = F.array(F.size("scores"), num_placed, F.coalesce(num_reasons, size))
     rules = {
         "list_missing": F.col("items").isNull(),

@@ -149,22 +149,23 @@ class Lake:
             BadDataError: `df` breaks the table's contract, or holds another run date.
             LakeError: the lake cannot be written.
         """
-        checked = _checked(table, run_date, df)
+        day = F.lit(run_date)
+        wrong = F.concat(
+            F.lit(f"table {table.name}: a row has another run_date than {run_date}: "), F.col("run_date")
+        )
+        checked = (
+            table.check(df).where(F.assert_true(F.col("run_date") == day, wrong).isNull()).drop("run_date")
+        )
         metadata = self._metadata(run_date)
         delta.create(self._store, table, self._metadata(run_date))
         attempt, folder = metadata["attempt"], f"run_date={run_date}"
         files = parquet.write_frame(self._store, table, checked, attempt, folder, row_group_rows)
         self._replace(table, run_date, metadata, files)
 
-    def write_made(
-        self, table: Table, run_date: dt.date, parts: Sequence[Made], ready: DataFrame | None = None
-    ) -> None:
+    def write_made(self, table: Table, run_date: dt.date, parts: Sequence[Made]) -> None:
         """Replace one date by what Python makes of some frames, in one commit; the workers write the files.
 
         Rows keep their order within a partition; a partition gives a file for each folder it has rows of.
-
-        Args:
-            ready: rows that Python need not see; Spark writes them.
 
         Raises:
             BadDataError: a part breaks the table's contract, or holds another run date.
@@ -172,13 +173,9 @@ class Lake:
         """
         for part in parts:
             table.refuse_others(part.schema)
-        checked = None if ready is None else _checked(table, run_date, ready)
         metadata = self._metadata(run_date)
         delta.create(self._store, table, self._metadata(run_date))
-        attempt, folder = metadata["attempt"], f"run_date={run_date}"
-        files = parquet.write_made(self._store, table, parts, attempt, run_date)
-        if checked is not None:
-            files += parquet.write_frame(self._store, table, checked, f"{attempt}-ready", folder)
+        files = parquet.write_made(self._store, table, parts, metadata["attempt"], run_date)
         self._replace(table, run_date, metadata, files)
 
     def append(
@@ -317,12 +314,3 @@ class Lake:
             f"table {table.name} in {self._store.spark_root}: nothing for run date {run_date}; {have}; "
             "run the job that writes it for that date first"
         )
-
-
-def _checked(table: Table, run_date: dt.date, df: DataFrame) -> DataFrame:
-    """The columns that are in the table's files; rows of another run date fail the write."""
-    day = F.lit(run_date)
-    wrong = F.concat(
-        F.lit(f"table {table.name}: a row has another run_date than {run_date}: "), F.col("run_date")
-    )
-    return table.check(df).where(F.assert_true(F.col("run_date") == day, wrong).isNull()).drop("run_date")

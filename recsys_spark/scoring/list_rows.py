@@ -70,6 +70,6 @@ def either(condition: Array, yes: str | None, no: str | None) -> pa.Array:
 
 
 def _told(values: Array, filled: Array, is_told: Array) -> pa.ListArray:
-    """One list a row; null where no reasons are given."""
+    """One list a row; empty where no reasons are given."""
     told = filled & is_told[:, None]
-    return pc.if_else(pa.array(is_told), columns.lists(told.sum(axis=1), pa.array(values[told])), None)
+    return columns.lists(told.sum(axis=1), pa.array(values[told]))

@@ -21,12 +21,8 @@ def in_partitions(users: DataFrame, num_partitions: int) -> DataFrame:
 
 
 def in_file_order(rows: DataFrame) -> DataFrame:
-    """Sort each partition by user_id: what Python makes of it, and writes, is in that order.
-
-    Rows with a `cut` are sorted by it first: where Spark writes them, in folders of `cut`, it sorts by cut whatever
-    came before, and where that sort spills it mixes the users. This order satisfies it.
-    """
-    return rows.sortWithinPartitions(*(name for name in ("cut", "user_id") if name in rows.columns))
+    """Sort each partition by user_id: what Python makes of it, and writes, is in that order."""
+    return rows.sortWithinPartitions("user_id")
 
 
 @contextmanager

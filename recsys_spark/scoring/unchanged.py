@@ -21,8 +21,10 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from recsys_spark import tables
 from recsys_spark.errors import KeptListError
 from recsys_spark.models import artifacts
+from recsys_spark.python_tasks import Made
 from recsys_spark.ranking.beyond_accuracy import Categories
 from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
@@ -53,12 +55,13 @@ class Parted(NamedTuple):
 
     Attributes:
         ranked: with another fingerprint than their earlier list's, or without one that may be kept.
-        checked: a sample of those who keep theirs, to be ranked and compared; None: nobody keeps one.
+        checked: a sample of those who keep theirs, to be ranked and compared with their rows of LISTS; None:
+            nobody keeps one.
         kept: rows of LISTS of an earlier night, for tonight.
     """
 
     ranked: DataFrame
-    checked: DataFrame | None = None
+    checked: tuple[DataFrame, DataFrame] | None = None
     kept: DataFrame | None = None
 
 
@@ -142,13 +145,22 @@ def parted(users: DataFrame, earlier: DataFrame, share: float, run_date: dt.date
     is_checked = is_in_share(share, "checked", str(run_date))
     same = same.select("user_idx", is_checked.alias("is_checked")).persist()
     try:
+        sample = same.where("is_checked")
         yield Parted(
             users.join(same, "user_idx", how="left_anti"),
-            users.join(same.where("is_checked"), "user_idx", how="left_semi"),
+            (
+                users.join(sample, "user_idx", how="left_semi"),
+                earlier.join(sample, "user_idx", how="left_semi"),
+            ),
             earlier.join(same, "user_idx", how="left_semi").withColumn("run_date", F.lit(run_date)),
         )
     finally:
         same.unpersist()
+
+
+def as_they_are(kept: DataFrame) -> Made:
+    """Rows of LISTS, for the workers to write: quicker than Spark, and as those of lists that are ranked."""
+    return Made(tables.LISTS.check(kept), iter, tables.LISTS.schema)
 
 
 def refuse_different(again: DataFrame, kept: DataFrame) -> None:
@@ -156,7 +168,7 @@ def refuse_different(again: DataFrame, kept: DataFrame) -> None:
 
     Args:
         again: rows of LISTS, ranked tonight.
-        kept: of `Parted`.
+        kept: the rows of LISTS that the same users keep.
 
     Raises:
         KeptListError: a list came out differently.

@@ -71,7 +71,7 @@ LISTS = table(
         (
             "because",
             INTS,
-            "of each item, as in recommendations, by item_idx; 0: none. null: no reason given at all",
+            "of each item, as in recommendations, by item_idx; 0: none. empty: no reason given at all",
         ),
         ("because_scores", DOUBLES, "of each item; 0 where there is no reason"),
         *_ABOUT_LIST,

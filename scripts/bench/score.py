@@ -121,10 +121,10 @@ def both_factors(folder: Path, num_users: int, num_items: int) -> tuple[Path, Pa
     return scored.factors(folder, "user", num_users, 1), scored.factors(folder, "item", num_items, 2)
 
 
-def write(path: Path, made: Made, kept: DataFrame | None = None) -> None:
+def write(path: Path, *made: Made) -> None:
     """As the job does: into a lake of its own below `path`."""
     shutil.rmtree(path, ignore_errors=True)
-    Lake(str(path)).write_made(tables.LISTS, DAY, [made], kept)
+    Lake(str(path)).write_made(tables.LISTS, DAY, made)
 
 
 def files_of(path: Path) -> Path:
@@ -235,8 +235,10 @@ def nothing_changed(spark: SparkSession, folder: Path, figures: dict[str, Any]) 
 
     def keep() -> None:
         with unchanged.parted(users, earlier, 0.01, DAY) as night:
-            unchanged.refuse_different(rank(night.checked).rows(), night.kept)
-            write(folder / "later", rank(night.ranked), partitions.in_file_order(night.kept))
+            checked, lists_of_checked = night.checked
+            unchanged.refuse_different(rank(checked).rows(), lists_of_checked)
+            kept = unchanged.as_they_are(partitions.in_file_order(night.kept))
+            write(folder / "later", rank(night.ranked), kept)
 
     seconds_kept = median(keep)
     figures |= {"seconds_all_ranked": round(everybody, 2), "seconds_all_kept": round(seconds_kept, 2)}

@@ -101,7 +101,7 @@ def test_item_based_lists_have_reasons_also_where_the_network_gives_none():
     got = ranker(items(), model(untrained=range(7, V)), 4, **FEW).lists(batch)
     assert filled_by(got)[0] == [("item_based", 4)]
     because, fall = (got[name].to_pylist() for name in ("because", "because_scores"))
-    assert because[1:] == fall[1:] == [None, None]
+    assert because[1:] == fall[1:] == [[], []]
     assert because[0] == [4 if cosine(4, item) > 0 else 0 for item in listed(got)[0]]
     assert fall[0] == pytest.approx([max(score, 0.0) for score in scores(got)[0]], abs=1e-6)
 

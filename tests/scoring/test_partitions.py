@@ -29,20 +29,15 @@ def shuffled(spark, num_users=NUM_USERS):
     return numbers.selectExpr("user_idx", "concat('u', user_idx % 97, '-', user_idx) AS user_id").distinct()
 
 
-def rows(users, cut):
-    """Rows of LISTS."""
+def ranked(users, cut):
+    """Rows of LISTS made in Python, as the scoring job makes them."""
     empty = [
         F.lit(None).cast(field.dataType).alias(field.name)
         for field in tables.LISTS.schema
         if field.name not in ("user_idx", "user_id", "cut", "run_date")
     ]
-    full = users.select("*", *empty, F.lit(cut).alias("cut"), F.lit(D).alias("run_date"))
-    return tables.LISTS.check(full)
-
-
-def ranked(users, cut):
-    """Made in Python, as the scoring job makes them."""
-    return Made(rows(in_file_order(users), cut), iter, tables.LISTS.schema)
+    rows = in_file_order(users).select("*", *empty, F.lit(cut).alias("cut"), F.lit(D).alias("run_date"))
+    return Made(tables.LISTS.check(rows), iter, tables.LISTS.schema)
 
 
 def files(folder):
@@ -60,9 +55,7 @@ def written(spilling, tmp_path_factory):
     root = tmp_path_factory.mktemp("lake")
     users = in_partitions(shuffled(spilling), 5)
     both = [ranked(users.where("user_idx % 3 = 0"), "test"), ranked(users, "night")]
-    # Passed through Python, their cut is no constant, as that of lists that are read.
-    kept = in_file_order(rows(users, "kept").mapInArrow(lambda batches: batches, tables.LISTS.schema))
-    Lake(str(root)).write_made(tables.LISTS, D, both, kept)
+    Lake(str(root)).write_made(tables.LISTS, D, both)
     return root / "lists" / f"run_date={D}"
 
 
@@ -71,7 +64,6 @@ def test_each_file_is_sorted_and_no_two_ranges_meet(written):
     assert sum(map(len, night)) == NUM_USERS
     assert are_sorted_and_disjoint(night)
     assert are_sorted_and_disjoint(files(written / "cut=test"))
-    assert are_sorted_and_disjoint(files(written / "cut=kept"))
 
 
 def test_there_are_as_many_files_as_asked_for_and_none_is_much_larger(written):

@@ -21,7 +21,7 @@ def test_each_place_is_spelled_out_with_ids(spark):
         "recommender": "m",
         "run_date": D,
     }
-    plain = {**full, "user_id": "v", "because": None, "because_scores": None}
+    plain = {**full, "user_id": "v", "because": [], "because_scores": []}
     empty = {
         **plain,
         "user_id": "w",
