@@ -129,17 +129,20 @@ def top_n(
     starts, unwanted = by_user(left_out, len(user_vectors), len(items.kind))
     group = np.zeros(len(user_vectors), np.int64) if group is None else group.astype(np.int64)
     out = empty_lists(len(user_vectors), num_items)
-    _, block_users = blocks(len(items.kind), num_items)
+    block_items, block_users = blocks(len(items.kind), num_items)
+    # Once: where it is large it comes from the system each time, at a twentieth of the ranking.
+    space = np.empty(min(block_users, len(user_vectors)) * block_items, np.float32)
     for first in range(0, len(user_vectors), block_users):
         rows = slice(first, first + block_users)
         users_starts = starts[first : first + block_users + 1]
-        _block(user_vectors[rows], group[rows], items, users_starts, unwanted, out, first)
+        _block(user_vectors[rows], group[rows], items, users_starts, unwanted, out, first, space)
     return out
 
 
 def _block(
-    users: Floats, group: Ints, items: Candidates, starts: Ints, unwanted: Ints, out: Lists, first: int
-) -> None:
+    users: Floats, group: Ints, items: Candidates, starts: Ints, unwanted: Ints, out: Lists, first: int,
+    space: Floats,
+) -> None:  # fmt: skip
     num_items, vocabulary = out.item_idx.shape[1], len(items.kind)
     groups, row_of = np.unique(group, return_inverse=True)
     offsets32 = items.offsets[groups].astype(np.float32)
@@ -147,7 +150,6 @@ def _block(
     users32 = users.astype(np.float32)
     error = _error_bound(users, items)
     next_unwanted = starts[:-1].copy()
-    space = np.empty(len(users) * min(BLOCK_ITEMS, vocabulary), np.float32)
     for start in range(0, vocabulary, BLOCK_ITEMS):
         vectors = items.vectors32[start : start + BLOCK_ITEMS]
         scores = space[: len(users) * len(vectors)].reshape(len(users), len(vectors))
