@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial, reduce
 from typing import NamedTuple
 
@@ -84,27 +84,27 @@ class _File:
         self.path = f"{within}/part-{number:05d}-{uuid.uuid4()}.parquet"
         self._rows: list[pa.RecordBatch] = []
         self._num_bytes = 0
-        try:
+        with _told(self.path):
             self._store.filesystem.create_dir(within, recursive=True)
             self._writer = pq.ParquetWriter(
                 self.path, self._schema, filesystem=self._store.filesystem, write_page_checksum=True
             )
-        except OSError as error:
-            raise LakeError(f"{self.path}: a Python worker cannot write here: {error}") from error
 
     def __enter__(self) -> _File:
         return self
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        if failure is None:
-            self._flush()
-        self._writer.close()
+        with _told(self.path):
+            if failure is None:
+                self._flush()
+            self._writer.close()
 
     def add(self, rows: pa.RecordBatch) -> None:
         self._rows.append(rows.select(self._schema.names))
         self._num_bytes += rows.nbytes
         if self._num_bytes >= ROW_GROUP_BYTES:
-            self._flush()
+            with _told(self.path):
+                self._flush()
 
     def size(self) -> int:
         return int(self._store.filesystem.get_file_info(self.path).size)
@@ -114,6 +114,17 @@ class _File:
             rows = pa.Table.from_batches(self._rows).cast(self._schema)
             self._writer.write_table(rows, row_group_size=len(rows))
         self._rows, self._num_bytes = [], 0
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LakeError(
+            f"{path}: a Python worker cannot write here: {error}; workers write lists themselves: "
+            "give them room and the right to write there, then run again"
+        ) from error
 
 
 def _parted(batch: pa.RecordBatch, inner: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import nights
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -88,6 +91,12 @@ def test_a_row_of_another_run_date_is_refused(spark: SparkSession, lake: Lake) -
         lake.write(spark, tables.SEEN_ITEMS, MONDAY, seen(spark, [(2, [2], "night")], TUESDAY))
 
 
+SEEN = (
+    "cast(id AS int) AS user_idx", "array_repeat(cast(id AS int), 100) AS items", "'night' AS cut",
+    f"date '{MONDAY}' AS run_date",
+)  # fmt: skip
+
+
 def as_made(frame: DataFrame) -> Made:
     """Rows that pass through Python as they are."""
     return Made(frame.select(*tables.SEEN_ITEMS.schema.names), iter, tables.SEEN_ITEMS.schema)
@@ -112,16 +121,13 @@ def test_no_rows_from_workers_leave_the_date_there(spark: SparkSession, lake: La
 
 
 def test_workers_write_row_groups_in_order(spark: SparkSession, lake: Lake) -> None:
-    rows = spark.range(0, 3_000_000, 1, 1).selectExpr(
-        "cast(id AS int) AS user_idx", "array(cast(id AS int)) AS items", "'night' AS cut",
-        f"date '{MONDAY}' AS run_date",
-    )  # fmt: skip
+    rows = spark.range(0, 60_000, 1, 1).selectExpr(*SEEN)
     lake.write_made(tables.SEEN_ITEMS, MONDAY, [as_made(rows)])
     [file] = lake.files(tables.SEEN_ITEMS, MONDAY)
     assert len(file.row_group_rows) > 1
-    assert file.num_rows == 3_000_000
+    assert file.num_rows == 60_000
     read = lake.read_rows(tables.SEEN_ITEMS, MONDAY)["user_idx"].to_numpy()
-    assert (read == np.arange(3_000_000)).all()
+    assert (read == np.arange(60_000)).all()
 
 
 def test_a_task_that_is_tried_again_leaves_one_file(lake: Lake, tmp_path: Path) -> None:
@@ -135,16 +141,29 @@ def test_a_task_that_is_tried_again_leaves_one_file(lake: Lake, tmp_path: Path) 
     assert len(list((tmp_path / "lake").rglob("*.parquet"))) == 1
 
 
-@pytest.mark.parametrize("fault", ["contract", "date", "work"])
+@pytest.mark.parametrize("fault", ["contract", "date", "work", "full"])
 def test_a_fault_in_what_workers_write_leaves_the_date_as_it_was(
     spark: SparkSession, lake: Lake, fault: str
 ) -> None:
+    def in_no_room(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Rows as they are, while this process may write no file beyond 64 KiB."""
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, before[1]))
+        try:
+            yield from batches
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
     before = seen(spark, [(2, [2], "night")], MONDAY)
     lake.write(spark, tables.SEEN_ITEMS, MONDAY, before)
     tuesday = seen(spark, [(3, [3], "night")], TUESDAY)
     faulty = {
         "contract": (Made(before, iter, before.drop("items").schema), "table seen_items: items: missing"),
         "date": (as_made(tuesday), "another run_date than 2024-01-01: 2024-01-02"),
+        "full": (
+            Made(spark.range(0, 60_000, 1, 1).selectExpr(*SEEN), in_no_room, tables.SEEN_ITEMS.schema),
+            "part-00000-.*: a Python worker cannot write here: .*File too large; workers write",
+        ),
         "work": (Made(before, lambda _: iter([1 / 0]), tables.SEEN_ITEMS.schema), "ZeroDivisionError"),
     }  # fmt: skip
     made, message = faulty[fault]
