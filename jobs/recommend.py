@@ -69,7 +69,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
                 again = _by_model(config, run_date, users.checked[0], now, _settings(config), "night")
                 unchanged.refuse_different(again.rows(), users.checked[1])
             _write_shared(spark, lake, config, run_date, now)
-            ranked = partitions.in_partitions(users.ranked, planned.num_partitions)
+            ranked = partitions.in_file_order(partitions.in_partitions(users.ranked, planned.num_partitions))
             tonight = [_by_model(config, run_date, ranked, now, _settings(config), "night")]
             if users.kept is not None:
                 tonight.append(unchanged.as_they_are(partitions.in_file_order(users.kept)))
@@ -125,7 +125,6 @@ def _by_model(
     model = basis.model
     load = partial(known_models.load, model, config.recommend.num_threads) if model else None
     read = known_models.history_columns(model, settings.rerank.by)
-    users = partitions.in_file_order(users)
     return lists.lists(users, basis.items, load, settings, cut, run_date, read, basis.cold, judged_as)
 
 
@@ -147,6 +146,7 @@ def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, 
         lake.read(spark, tables.TRUTH, run_date, cut="test"),
     )
     judged = _with_history(spark, lake, config, run_date, lists.with_control(judged, 0.0), "test")
+    judged = partitions.in_file_order(judged)
     made = [(POPULARITY, Basis(past.items, None, None), settings)]
     if past.model:
         name, by = past.model.name, settings.rerank.by

@@ -137,15 +137,14 @@ def write_made(
     store: storage.Store, table: Table, parts: Sequence[Made], attempt: str, run_date: dt.date
 ) -> list[CommittedFile]:
     """Let the workers write what Python makes of some frames, each task its own files, and describe them."""
-    inner = tuple(name for name in table.partitions if name != "run_date")
     staging, target = f"{table.name}/attempt-{attempt}", f"{table.name}/run_date={run_date}"
-    place = worker_files.Place(store, table.name, arrow_schema(table), inner, staging, run_date)
+    place = worker_files.Place(store, table.name, arrow_schema(table), _inner(table), staging, run_date)
     return _moved(store, table, worker_files.write(place, parts), staging, target)
 
 
 def write_nothing(store: storage.Store, table: Table, attempt: str, run_date: dt.date) -> list[CommittedFile]:
     """Write one file without rows, which keeps the date."""
-    inner = (f"{name}={NO_VALUE}" for name in table.partitions if name != "run_date")
+    inner = (f"{name}={NO_VALUE}" for name in _inner(table))
     return write_rows(store, table, [], attempt, "/".join((f"run_date={run_date}", *inner)))
 
 
@@ -159,6 +158,11 @@ def write_rows(
     path = f"{target}/part-{attempt}.parquet"
     pq.write_table(data, path, filesystem=store.filesystem, write_page_checksum=True)
     return _described(store, table, [(path, store.filesystem.get_file_info(path).size)])
+
+
+def _inner(table: Table) -> tuple[str, ...]:
+    """The columns that part the files of a date."""
+    return tuple(name for name in table.partitions if name != "run_date")
 
 
 def _moved(

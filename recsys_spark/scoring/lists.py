@@ -134,11 +134,7 @@ def rows(
     same = {"ranked_on": run_date, "cut": cut, "run_date": run_date}
     if judged_as is not None:
         same["recommender"] = judged_as
-    found = {name: pa.repeat(pa.scalar(value), len(ranked)) for name, value in same.items()}
-    found = {
-        **dict(zip(ranked.schema.names, ranked.columns, strict=True)),
-        "fingerprint": fingerprint,
-        **found,
-    }
+    found = dict(zip(ranked.schema.names, ranked.columns, strict=True)) | {"fingerprint": fingerprint}
+    found |= {name: pa.repeat(pa.scalar(value), len(ranked)) for name, value in same.items()}
     names = tables.LISTS.schema.names
     return pa.RecordBatch.from_arrays([found[name] for name in names], names=names)

@@ -91,9 +91,7 @@ def against_peers(spark: SparkSession, folder: Path) -> tuple[dict[str, Any], di
         als=lambda: model.recommendForUserSubset(some, TOP).write.mode("overwrite").parquet(of_als),
     )
     exact = exact_share(folder)
-    ours, product, writing, als = (
-        median(rounds, lambda one, name=name: one[name]) for name in ("ours", "product", "writing", "als")
-    )
+    ours, product, writing, als = medians(rounds)
     figures = {
         "users_per_second_by_als": round(ALS_USERS / als),
         "seconds": round(ours, 2),
@@ -104,8 +102,10 @@ def against_peers(spark: SparkSession, folder: Path) -> tuple[dict[str, Any], di
         "users_per_second": round(USERS / ours),
     }
     ratios = {
-        "als": round(median(rounds, lambda one: one["als"] / ALS_USERS / (one["ours"] / USERS)), 2),
-        "floor": round(median(rounds, lambda one: (one["product"] + one["writing"]) / one["ours"]), 3),
+        "als": round(statistics.median(one["als"] / ALS_USERS / (one["ours"] / USERS) for one in rounds), 2),
+        "floor": round(
+            statistics.median((one["product"] + one["writing"]) / one["ours"] for one in rounds), 3
+        ),
     }
     return figures, ratios
 
@@ -243,14 +243,12 @@ def nothing_changed(spark: SparkSession, folder: Path, figures: dict[str, Any]) 
             write(folder / "later", rank(night.ranked), kept)
 
     rounds = in_rounds(ranked=lambda: write(folder / "again", rank(users)), kept=keep)
-    everybody, seconds_kept = (
-        median(rounds, lambda one, name=name: one[name]) for name in ("ranked", "kept")
-    )
+    everybody, seconds_kept = medians(rounds)
     figures |= {"seconds_all_ranked": round(everybody, 2), "seconds_all_kept": round(seconds_kept, 2)}
     later = Lake(str(folder / "later")).read(spark, tables.LISTS, DAY)
     if later.exceptAll(earlier).count() or later.count() != USERS:
         raise ValueError("lists that were kept differ from those that were ranked")
-    return {"all_ranked": round(median(rounds, lambda one: one["kept"] / one["ranked"]), 3)}
+    return {"all_ranked": round(statistics.median(one["kept"] / one["ranked"] for one in rounds), 3)}
 
 
 def seconds(run: Callable[[], Any]) -> float:
@@ -266,8 +264,9 @@ def in_rounds(**runs: Callable[[], Any]) -> list[dict[str, float]]:
     return [{name: seconds(run) for name, run in runs.items()} for _ in range(ROUNDS)]
 
 
-def median(rounds: list[dict[str, float]], of: Callable[[dict[str, float]], float]) -> float:
-    return statistics.median(map(of, rounds))
+def medians(rounds: list[dict[str, float]]) -> list[float]:
+    """Seconds of each run, in the order in which `in_rounds` was given them."""
+    return [statistics.median(one[name] for one in rounds) for name in rounds[0]]
 
 
 if __name__ == "__main__":
