@@ -1,11 +1,7 @@
-"""The compiled half of the exact top-N: which items survive the float32 scores, and their float64 order.
+"""The float32 half of the exact top-N, compiled: which items' scores may reach a user's list.
 
-Every array is of one block of B users. Their state, made by `nobody` and passed as one tuple:
-
-`kept`     int32 [B, S], item_idx ascending, and `scores` float32 [B, S], of the survivors so far
-`count`    int64 [B], how many there are
-`floor`    float64 [B], below it a float32 score cannot reach the list
-`is_wide`  bool [B], true when more than S items are too close to tell apart: float64 looks at every item
+A block of items is small enough for a core's cache. Its scores are made for a few users at a time and looked at while
+they lie there; all others' wait for the next block.
 """
 
 from __future__ import annotations
@@ -13,284 +9,264 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from recsys_spark.compiled import compiled
 
 Array = NDArray[Any]
 
-_LANES = 64  # columns that maxima run down side by side, in whole registers
-_DEPTH = 16  # most rows of a column: scores whose maximum is compared before each of them is
-_LOWEST = -3.5e38  # below every finite float32, above -inf
-_FEW = 512  # scores that are put in order by comparing each with each
 _ROOM = 4  # survivors kept for each place of the list
+_LOWEST = float(np.finfo(np.float32).min)  # what every finite score reaches, and -inf does not
+
+_USERS, _LANES = 6, 16  # a tile of the product: its sums fill 12 of the 16 registers that AVX2 has
+_BITS = 64  # scores compared at a time
+_CHUNK = 256  # scores between two looks at how many survive
+_BLOCK_VALUES = 65_536  # of item vectors: half a cache of 512 KiB
+_TRIES = 24  # at a number that as many scores reach as are wanted
+
+_INT32, _INT64, _FLOAT = ir.IntType(32), ir.IntType(64), ir.FloatType()
+
+
+def block_items(dim: int) -> int:
+    """Items of a block, for vectors of `dim` numbers."""
+    return max(_CHUNK, min(4096, _BLOCK_VALUES // max(1, dim) // _CHUNK * _CHUNK))
 
 
 def room_of(num_items: int) -> int:
-    """S: survivors kept of each user, for lists of `num_items`."""
+    """Survivors kept of each user, for lists of `num_items`."""
     return max(_ROOM * num_items, 256)
 
 
-def nobody(num_users: int, num_items: int) -> tuple[Array, ...]:
-    """The state before the first block of items."""
-    room = room_of(num_items)
-    return (
-        np.empty((num_users, room), np.int32),
-        np.empty((num_users, room), np.float32),
-        np.zeros(num_users, np.int64),
-        np.full(num_users, _LOWEST),
-        np.zeros(num_users, np.bool_),
-    )
+def cells_of(num_items: int) -> int:
+    """S: columns of the survivors. A chunk of scores may come before it is seen that they are too many."""
+    return room_of(num_items) + _CHUNK
 
 
 @compiled
-def add(
-    block: Array, offsets: Array, row_of: Array, start: int, error: Array, num_items: int,
-    unwanted: Array, at: Array, stop: Array,
-    kept: Array, scores: Array, count: Array, floor: Array, is_wide: Array,
+def find(
+    users: Array, vectors: Array, kind: Array, offsets: Array, row_of: Array, error: Array,
+    unwanted: Array, starts: Array, num_items: int, width: int,
+    kept: Array, scores: Array, count: Array, is_wide: Array,
 ) -> None:  # fmt: skip
-    """Take in the scores `block` [B, C] of items `start` to `start + C`; the block is written to.
+    """Write the items of each user whose float64 score may be among the `num_items` best, and few more.
 
     Args:
-        offsets: float32 [U, C], added to the scores; user b has row `row_of[b]`. -inf: not to be listed.
+        users: float32 [B, D]; vectors, kind: [V, D], [V], as in `Candidates`.
+        offsets: float32 [U, K], added by the item's kind; user b has row `row_of[b]`. -inf: not to be listed.
         error: [B], how far a float32 score may be off.
-        unwanted: item_idx left out, ascending for each user; `at` [B] is the next one of each user and moves
-            on, `stop` [B] is behind the last one.
+        unwanted: item_idx left out, ascending for each user; user b's are those from starts[b] to starts[b + 1].
+        width: items of a block, a multiple of 64.
+        kept, scores: int32 [B, S] item_idx ascending, float32 [B, S], written as far as count [B].
+        is_wide: bool [B]. Users that come with true are left alone; true is written where more items than there
+            is room for are too close to tell apart: float64 has to look at every item.
     """
-    width, room = block.shape[1], scores.shape[1]
-    depth = _depth(width, num_items)
-    num_parts = -(-width // (_LANES * depth))
-    num_columns = num_parts * _LANES
-    maxima, open_lanes = np.empty(num_columns, np.float32), np.empty(_LANES + 1, np.int64)
-    best, better = np.empty(_LANES, np.float32), np.empty(_LANES, np.float32)
-    # The survivors of one user so far, and behind them those of this block: one cell is for what is not one.
-    both, both_scores = np.empty(room + width + 1, np.int32), np.empty(room + width + 1, np.float32)
-    space = np.empty(room + width, np.float32)
-    for user in range(len(block)):
-        row = block[user]
-        while at[user] < stop[user] and unwanted[at[user]] < start + width:
-            row[unwanted[at[user]] - start] = -np.inf
-            at[user] += 1
-        if is_wide[user]:
-            continue
-        own = offsets[row_of[user]]
-        _maxima(row, own, depth, maxima, best, better)
-        lowest, before = floor[user], count[user]
-        if before < num_items and num_columns >= num_items:
-            # So many columns have an item as good as this one.
-            lowest = max(lowest, _nth_best(maxima, num_columns, num_items, space) - 2 * error[user])
-        both[:before], both_scores[:before] = kept[user, :before], scores[user, :before]
-        num = before
-        for part in range(num_parts):
-            num_open = 0
-            for lane in range(_LANES):
-                open_lanes[num_open] = lane  # stays if its column holds one that is good enough
-                num_open += maxima[part * _LANES + lane] >= lowest
-            first = part * _LANES * depth
-            for line in range(first, min(first + _LANES * depth, width), _LANES):
-                for lane in range(num_open):
-                    place = line + open_lanes[lane]
-                    if place < width:
-                        score = row[place] + own[place]
-                        both[num], both_scores[num] = start + place, score  # as above
-                        num += score >= lowest
-        if num > room:
-            lowest = max(lowest, _nth_best(both_scores, num, num_items, space) - 2 * error[user])
-            num, before = _only_from(lowest, both, both_scores, num), 0
-        floor[user], is_wide[user] = lowest, num > room
-        if num <= room:
-            kept[user, before:num], scores[user, before:num] = both[before:num], both_scores[before:num]
-            count[user] = num
+    num_users, dim = users.shape
+    room = kept.shape[1] - _CHUNK
+    packed_users, packed = _packed(users, _USERS), np.empty(width * dim, np.float32)
+    block, own = np.empty((_USERS, width), np.float32), np.empty((len(offsets), width), np.float32)
+    at, floor = starts[:-1].copy(), np.full(num_users, _LOWEST)
+    count[:] = 0
+    for start in range(0, len(kind), width):
+        stop = min(start + width, len(kind))
+        used = -(-(stop - start) // _BITS) * _BITS
+        _pack(vectors[start:stop], _LANES, packed)
+        own[:] = -np.inf  # also behind the last item
+        for group in range(len(offsets)):
+            for item in range(start, stop):
+                own[group, item - start] = offsets[group, kind[item]]
+        for first in range(0, num_users, _USERS):
+            for place in range(0, stop - start, _LANES):
+                _multiply(packed, place * dim, packed_users, first * dim, dim, block, place)
+            for user in range(first, min(first + _USERS, num_users)):
+                row, added = block[user - first, :used], own[row_of[user]]
+                while at[user] < starts[user + 1] and unwanted[at[user]] < stop:
+                    row[unwanted[at[user]] - start] = -np.inf
+                    at[user] += 1
+                if is_wide[user]:
+                    continue
+                for place in range(used):
+                    row[place] += added[place]
+                count[user], floor[user] = _taken(
+                    row, start, floor[user], 2 * error[user], num_items, room,
+                    kept[user], scores[user], count[user],
+                )  # fmt: skip
+                is_wide[user] = count[user] > room
+    for user in range(num_users):
+        if not is_wide[user] and count[user] > num_items:
+            lowest = _near_nth(scores[user, : count[user]], num_items) - 2 * error[user]
+            count[user] = _only_from(lowest, kept[user], scores[user], count[user])
 
 
 @compiled
-def decide(
-    users: Array, group: Array, vectors: Array, kind: Array, offsets: Array, error: Array,
-    unwanted: Array, starts: Array,
-    item_idx: Array, exact: Array, num_listed: Array,
-    kept: Array, scores: Array, count: Array, floor: Array, is_wide: Array,
-) -> None:  # fmt: skip
-    """Write each user's list: the survivors by float64 score descending, then by item_idx.
-
-    Args:
-        users, group: float64 [B, D], [B]; vectors, kind, offsets: [V, D], [V], [G, K], as in `Candidates`.
-        unwanted: as in `add`; user b's are those from starts[b] to starts[b + 1].
-        item_idx, exact, num_listed: [B, N], [B, N], [B], written.
-    """
-    num_items = item_idx.shape[1]
-    space, found = np.empty(scores.shape[1], np.float32), np.empty(scores.shape[1])
-    rank, products = np.empty(scores.shape[1], np.int64), np.empty(users.shape[1])
-    for user in range(len(users)):
-        if is_wide[user]:
-            own = unwanted[starts[user] : starts[user + 1]]
-            num_listed[user] = _by_all(
-                users[user], vectors, kind, offsets[group[user]], own, item_idx[user], exact[user]
-            )
-            continue
-        num = count[user]
-        if num > num_items:
-            lowest = _nth_best(scores[user], num, num_items, space) - 2 * error[user]
-            num = _only_from(lowest, kept[user], scores[user], num)
-        for place in range(num):
-            item = kept[user, place]
-            found[place] = _dot(users[user], vectors[item], products) + offsets[group[user], kind[item]]
-        _ranks(found[:num], rank)
-        num_listed[user] = min(num, num_items)
-        for place in range(num):
-            if rank[place] < num_items:
-                item_idx[user, rank[place]] = kept[user, place]
-                exact[user, rank[place]] = found[place]
+def _taken(
+    row: Array, start: int, lowest: float, slack: float, num_items: int, room: int,
+    kept: Array, scores: Array, num: int,
+) -> tuple[int, float]:  # fmt: skip
+    """Append what reaches `lowest` to the `num` survivors so far; returns how many and what is the lowest then."""
+    if lowest == _LOWEST and len(row) >= 2 * num_items:
+        lowest = max(lowest, _near_nth(row, num_items) - slack)
+    for first in range(0, len(row), _CHUNK):
+        least = _rounded_down(lowest)
+        for place in range(first, min(first + _CHUNK, len(row)), _BITS):
+            bits = _reaching(row, place, least)
+            while bits:
+                lane = place + _lowest_bit(bits)
+                kept[num], scores[num] = start + lane, row[lane]
+                num += 1
+                bits &= bits - np.uint64(1)
+        if num > max(2 * num_items, _BITS):
+            lowest = max(lowest, _near_nth(scores[:num], num_items) - slack)
+            num = _only_from(lowest, kept, scores, num)
+            if num > room:
+                break
+    return num, lowest
 
 
 @compiled
-def _ranks(found: Array, rank: Array) -> None:
-    """How many stand before each one [num]: the larger, and of equals those that come first."""
-    if len(found) > _FEW:
-        order = np.argsort(-found, kind="mergesort")
-        for place in range(len(order)):
-            rank[order[place]] = place
-        return
-    rank[: len(found)] = 0
-    # Each pair is compared once, a register of pairs at a time.
-    for place in range(len(found)):
-        score, before = found[place], 0
-        later, ranks = found[place + 1 :], rank[place + 1 : len(found)]
-        for other in range(len(later)):
-            is_larger = 1 if later[other] > score else 0
-            before += is_larger
-            ranks[other] = ranks[other] + 1 - is_larger
-        rank[place] += before
-
-
-@compiled
-def _by_all(
-    user: Array, vectors: Array, kind: Array, offsets: Array, own: Array, item_idx: Array, exact: Array
-) -> int:
-    """The list of one user from the float64 scores of all items; returns its length."""
-    num_items = len(item_idx)
-    best, best_idx = np.empty(2 * num_items), np.empty(2 * num_items, np.int64)
-    products = np.empty(len(user))
-    num, lowest, left_out = 0, -np.inf, 0
-    for item in range(len(kind)):
-        if left_out < len(own) and own[left_out] == item:
-            while left_out < len(own) and own[left_out] == item:
-                left_out += 1
-            continue
-        if offsets[kind[item]] == -np.inf:
-            continue
-        score = _dot(user, vectors[item], products) + offsets[kind[item]]
-        if num >= num_items and score <= lowest:  # the earlier item wins a tie
-            continue
-        best[num], best_idx[num] = score, item
-        num += 1
-        if num == 2 * num_items:
-            num, lowest = _sort_best(best, best_idx, num, num_items)
-    num, lowest = _sort_best(best, best_idx, num, num_items)
-    item_idx[:num], exact[:num] = best_idx[:num], best[:num]
-    return num
-
-
-@compiled
-def _sort_best(best: Array, best_idx: Array, num: int, num_items: int) -> tuple[int, float]:
-    order = np.argsort(-best[:num], kind="mergesort")[:num_items]
-    best[: len(order)], best_idx[: len(order)] = best[order], best_idx[order]
-    return len(order), best[len(order) - 1] if len(order) == num_items else -np.inf
-
-
-@compiled
-def _depth(width: int, num_items: int) -> int:
-    """Rows of a column: so few that there are some columns for each place of the list."""
-    depth = _DEPTH
-    while depth > 4 and width < 4 * num_items * depth:
-        depth //= 2
-    return depth
-
-
-@compiled
-def _maxima(row: Array, offsets: Array, depth: int, maxima: Array, best: Array, better: Array) -> None:
-    """The largest score of each column. A part is `depth` lines of `_LANES` scores; the last one may end early.
-
-    `best` and `better` [_LANES] are its own. One array, read and written, would be compiled to a branch a score
-    for processors without AVX-512; what is read from one and written to another goes by whole registers.
-    """
-    num_lines = len(row) // _LANES
-    num_parts = len(maxima) // _LANES
-    for part in range(num_parts):
-        best[:] = -np.inf
-        for line in range(part * depth, min((part + 1) * depth, num_lines)):
-            scores = row[line * _LANES : (line + 1) * _LANES]
-            added = offsets[line * _LANES : (line + 1) * _LANES]
-            for lane in range(_LANES):
-                score = scores[lane] + added[lane]
-                better[lane] = score if score > best[lane] else best[lane]
-            best, better = better, best
-        maxima[part * _LANES : (part + 1) * _LANES] = best
-    first, last = num_lines * _LANES, (num_parts - 1) * _LANES
-    for place in range(first, len(row)):
-        score, lane = row[place] + offsets[place], last + place - first
-        maxima[lane] = score if score > maxima[lane] else maxima[lane]
-
-
-@compiled
-def _nth_best(scores: Array, num: int, num_items: int, space: Array) -> float:
-    """The `num_items`-th largest of the first `num`, which are no fewer; `space` holds a copy of them.
-
-    Quickselect whose inner loop has no branch: the processor would mispredict every second one.
-    """
-    space[:num] = scores[:num]
-    low, high, wanted = 0, num, num_items - 1
-    while high - low > 1:
-        first, middle, last = space[low], space[(low + high) // 2], space[high - 1]
-        pivot = max(min(first, middle), min(max(first, middle), last))
-        greater = low
-        for place in range(low, high):
-            score = space[place]
-            space[place] = space[greater]
-            space[greater] = score
-            greater += score > pivot
-        if wanted < greater:
-            high = greater
-            continue
-        equal = greater
-        for place in range(greater, high):
-            score = space[place]
-            space[place] = space[equal]
-            space[equal] = score
-            equal += score == pivot
-        if wanted < equal:
-            return float(pivot)
-        low = equal
-    return float(space[wanted])
+def _near_nth(scores: Array, num_items: int) -> float:
+    """A number that at least `num_items` scores reach and hardly more; `_LOWEST` where fewer are finite."""
+    low, high, reached = np.float32(np.inf), np.float32(-np.inf), 0
+    for place in range(len(scores)):
+        score = scores[place]
+        is_finite = score > -np.inf
+        low = score if is_finite and score < low else low
+        high = score if score > high else high
+        reached += is_finite
+    if reached < num_items:
+        return _LOWEST
+    for _ in range(_TRIES):
+        middle = low + (high - low) * np.float32(0.5)
+        if reached <= num_items + max(8, num_items // 8) or not low < middle < high:
+            break
+        above = np.int32(0)
+        for place in range(len(scores)):
+            above += np.int32(scores[place] >= middle)
+        if above >= num_items:
+            low, reached = middle, int(above)
+        else:
+            high = middle
+    return float(low)
 
 
 @compiled
 def _only_from(lowest: float, kept: Array, scores: Array, num: int) -> int:
     """Drop, in place, what scores below `lowest`; returns how many remain."""
-    remain = 0
+    remain, least = 0, _rounded_down(lowest)
     for place in range(num):
-        if scores[place] >= lowest:
-            kept[remain], scores[remain] = kept[place], scores[place]
-            remain += 1
+        item, score = kept[place], scores[place]
+        kept[remain], scores[remain] = item, score  # stays if it is good enough
+        remain += score >= least
     return remain
 
 
 @compiled
-def _dot(user: Array, vector: Array, products: Array) -> float:
-    """Inner product in float64, added in the order of NumPy's `sum` for up to 128 terms; `products` [D] is its own."""
-    for place in range(len(user)):
-        products[place] = user[place] * np.float64(vector[place])
-    whole = len(user) // 8 * 8
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    for first in range(0, whole, 8):
-        s0 += products[first]
-        s1 += products[first + 1]
-        s2 += products[first + 2]
-        s3 += products[first + 3]
-        s4 += products[first + 4]
-        s5 += products[first + 5]
-        s6 += products[first + 6]
-        s7 += products[first + 7]
-    total = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
-    for place in range(whole, len(user)):
-        total += products[place]
-    return total
+def _rounded_down(number: float) -> Any:
+    near = np.float32(number)
+    return near if near <= number else np.nextafter(near, np.float32(-np.inf))
+
+
+@compiled
+def _packed(vectors: Array, side: int) -> Array:
+    packed = np.empty(-(-len(vectors) // side) * side * vectors.shape[1], np.float32)
+    _pack(vectors, side, packed)
+    return packed
+
+
+@compiled
+def _pack(vectors: Array, side: int, packed: Array) -> None:
+    """Lay `side` vectors of [R, D] side by side: all their first numbers, all second ones, and so on; 0 behind R."""
+    num, dim = vectors.shape
+    for first in range(0, num, side):
+        for lane in range(side):
+            for term in range(dim):
+                value = np.float32(vectors[first + lane, term]) if first + lane < num else np.float32(0)
+                packed[first * dim + term * side + lane] = value
+
+
+# What follows has no words in NumPy: sums that stay in registers, and many comparisons as the bits of one number. LLVM
+# makes of a vector of 16 or 64 numbers what the processor has.
+
+
+def _at(context: Any, builder: Any, array_type: Any, array: Any, place: Any) -> Any:
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [place])
+
+
+def _vector(width: int) -> Any:
+    return ir.VectorType(_FLOAT, width)
+
+
+def _everywhere(builder: Any, number: Any, width: int) -> Any:
+    undefined = ir.Constant(_vector(width), ir.Undefined)
+    first = builder.insert_element(undefined, number, _INT32(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_INT32, width), [0] * width))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _multiply(
+    typing_context: Any, items: Any, at_items: Any, users: Any, at_users: Any, dim: Any, block: Any, place: Any
+) -> Any:  # fmt: skip
+    """Write the inner products of 16 packed items with 6 packed users to block [6, C], from column `place` on."""
+    signature = types.void(items, types.intp, users, types.intp, types.intp, block, types.intp)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        given = signature.args
+        item, user = (_at(context, builder, given[n], args[n], args[n + 1]) for n in (0, 2))
+        out = _at(context, builder, given[5], args[5], args[6])
+        stride = builder.extract_value(context.make_array(given[5])(context, builder, args[5]).shape, 1)
+        vector, zeros = _vector(_LANES), ir.Constant(_vector(_LANES), [0.0] * _LANES)
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{_LANES}f32"
+        )
+        before, loop, after = builder.block, builder.append_basic_block(), builder.append_basic_block()
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        term, sums = builder.phi(_INT64), [builder.phi(vector) for _ in range(_USERS)]
+        of_items = builder.gep(item, [builder.mul(term, _INT64(_LANES))])
+        of_items = builder.load(builder.bitcast(of_items, vector.as_pointer()), align=4)
+        of_users = builder.gep(user, [builder.mul(term, _INT64(_USERS))])
+        later = []
+        for row, total in enumerate(sums):
+            number = builder.load(builder.gep(of_users, [_INT64(row)]))
+            later.append(builder.call(multiply_add, [of_items, _everywhere(builder, number, _LANES), total]))
+            total.add_incoming(zeros, before)
+            total.add_incoming(later[row], loop)
+        following = builder.add(term, _INT64(1))
+        term.add_incoming(_INT64(0), before)
+        term.add_incoming(following, loop)
+        builder.cbranch(builder.icmp_signed("<", following, args[4]), loop, after)
+        builder.position_at_end(after)
+        for row, total in enumerate(later):
+            of_row = builder.gep(out, [builder.mul(_INT64(row), stride)])
+            builder.store(total, builder.bitcast(of_row, vector.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _reaching(typing_context: Any, scores: Any, place: Any, lowest: Any) -> Any:
+    """Which of 64 scores from `place` on are no less than `lowest`, as bits; NaN is not."""
+    signature = types.uint64(scores, types.intp, types.float32)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = _at(context, builder, signature.args[0], args[0], args[1])
+        found = builder.load(builder.bitcast(data, _vector(_BITS).as_pointer()), align=4)
+        return builder.bitcast(
+            builder.fcmp_ordered(">=", found, _everywhere(builder, args[2], _BITS)), _INT64
+        )
+
+    return signature, generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _lowest_bit(typing_context: Any, bits: Any) -> Any:
+    """The place of the lowest bit that is set; some must be."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return types.intp(types.uint64), generate

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_spark.ranking import survivors
+from recsys_spark.ranking import exact_order, survivors
 
 Floats = NDArray[Any]
 Ints = NDArray[Any]
 
-BLOCK_ITEMS = 32_768  # columns of the matrix product at a time
-BLOCK_USERS = 256  # its rows: at most 32 MiB of scores
-_BLOCK_BYTES = 36 << 20  # of scores and survivors
+BLOCK_USERS = 1024
+_BLOCK_BYTES = 16 << 20  # of survivors
+_NORM_ITEMS = 32_768  # whose norms are worked out at a time
+_SAFE = 1e30  # a bound of errors below which no sum in float32 overflows
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,7 @@ class Candidates:
     """The items that may be listed.
 
     Attributes:
-        vectors: [V, D] by item_idx, as given (perhaps a memory map): what the float64 score is made of.
-        vectors32: float32 [V, D], the same memory when they are float32 already.
+        vectors: [V, D] by item_idx, as given (perhaps a memory map).
         kind: int32 [V].
         offsets: float64 [G, K]; `offsets[g, kind[i]]` is added to the scores of item i for users of group g;
             -inf: they may not get it.
@@ -38,7 +38,6 @@ class Candidates:
     """
 
     vectors: Floats
-    vectors32: NDArray[np.float32]
     kind: NDArray[np.int32]
     offsets: NDArray[np.float64]
     max_norm: float
@@ -67,34 +66,36 @@ def is_filled(lists: Lists) -> NDArray[np.bool_]:
     return np.arange(lists.item_idx.shape[1])[None, :] < lists.num_items[:, None]
 
 
-def blocks(vocabulary: int, num_items: int) -> tuple[int, int]:
-    """Items and users of a block, for lists of `num_items`: users give way where their survivors are many.
+def blocks(dim: int, num_items: int) -> tuple[int, int]:
+    """Items and users of a block, for vectors of `dim` numbers and lists of `num_items`.
 
-    Items do not: the ranking tells N items apart by the maxima of 16 scores each.
+    Users give way where their survivors are many.
     """
-    items = min(vocabulary, BLOCK_ITEMS)
-    each = 4 * items + 8 * survivors.room_of(num_items)
-    return items, max(2, min(BLOCK_USERS, _BLOCK_BYTES // each))
+    users = max(2, min(BLOCK_USERS, _BLOCK_BYTES // (8 * survivors.cells_of(num_items))))
+    return survivors.block_items(dim), users
 
 
 ALLOWED = np.array([[-np.inf, 0.0]])  # the offsets of one group: kind 1 may be listed, kind 0 not
 
 
 def candidates(item_vectors: Floats, kind: Ints, offsets: Floats = ALLOWED) -> Candidates:
-    """Items with vectors [V, D] and kinds [V] that some group may get; float32 vectors are not copied.
+    """Items with vectors [V, D] and kinds [V] that some group may get; the vectors are not copied.
 
     Args:
         kind: with the given offsets, a mask of what may be listed.
 
     Raises:
-        ValueError: a vector that may be listed holds a NaN or an infinity, or an offset is NaN or +inf.
+        ValueError: a vector that may be listed holds a NaN or an infinity, vectors hold nothing, or an offset
+            is NaN or +inf.
     """
+    if not item_vectors.shape[1]:
+        raise ValueError("item vectors of no numbers")
     if not (offsets < np.inf).all():
         raise ValueError("an offset is neither finite nor -inf")
     is_allowed = np.asarray(np.any(offsets > -np.inf, axis=0))[kind.astype(np.int32)]
     largest = 0.0
-    for start in range(0, len(item_vectors), BLOCK_ITEMS):
-        part = slice(start, start + BLOCK_ITEMS)
+    for start in range(0, len(item_vectors), _NORM_ITEMS):
+        part = slice(start, start + _NORM_ITEMS)
         norms = np.linalg.norm(
             np.where(is_allowed[part, None], item_vectors[part], 0).astype(np.float64), axis=1
         )
@@ -103,8 +104,7 @@ def candidates(item_vectors: Floats, kind: Ints, offsets: Floats = ALLOWED) -> C
                 f"vector of item_idx {start + np.flatnonzero(~np.isfinite(norms))[0]} is not finite"
             )
         largest = max(largest, float(norms.max(initial=0.0)))
-    vectors32 = item_vectors.astype(np.float32, copy=False)
-    return Candidates(item_vectors, vectors32, kind.astype(np.int32), offsets, largest)
+    return Candidates(item_vectors, kind.astype(np.int32), offsets, largest)
 
 
 def top_n(
@@ -122,46 +122,46 @@ def top_n(
         group: [B], below G; None: everybody is in group 0.
 
     Raises:
-        ValueError: a user vector holds a NaN or an infinity.
+        ValueError: a user vector holds a NaN or an infinity, or is not as long as the items'.
     """
+    if user_vectors.shape[1] != items.vectors.shape[1]:
+        raise ValueError(f"users of {user_vectors.shape[1]} numbers, items of {items.vectors.shape[1]}")
     if not np.isfinite(user_vectors).all():
         raise ValueError("a user vector is not finite")
     starts, unwanted = by_user(left_out, len(user_vectors), len(items.kind))
     group = np.zeros(len(user_vectors), np.int64) if group is None else group.astype(np.int64)
     out = empty_lists(len(user_vectors), num_items)
-    block_items, block_users = blocks(len(items.kind), num_items)
-    # Once: where it is large it comes from the system each time, at a twentieth of the ranking.
-    space = np.empty(min(block_users, len(user_vectors)) * block_items, np.float32)
+    _, block_users = blocks(user_vectors.shape[1], num_items)
     for first in range(0, len(user_vectors), block_users):
         rows = slice(first, first + block_users)
         users_starts = starts[first : first + block_users + 1]
-        _block(user_vectors[rows], group[rows], items, users_starts, unwanted, out, first, space)
+        _block(user_vectors[rows], group[rows], items, users_starts, unwanted, out, rows)
     return out
 
 
 def _block(
-    users: Floats, group: Ints, items: Candidates, starts: Ints, unwanted: Ints, out: Lists, first: int,
-    space: Floats,
-) -> None:  # fmt: skip
-    num_items, vocabulary = out.item_idx.shape[1], len(items.kind)
+    users: Floats, group: Ints, items: Candidates, starts: Ints, unwanted: Ints, out: Lists, rows: slice
+) -> None:
+    num_items = out.item_idx.shape[1]
     groups, row_of = np.unique(group, return_inverse=True)
     offsets32 = items.offsets[groups].astype(np.float32)
-    found = survivors.nobody(len(users), num_items)
-    users32 = users.astype(np.float32)
-    error = _error_bound(users, items)
-    next_unwanted = starts[:-1].copy()
-    for start in range(0, vocabulary, BLOCK_ITEMS):
-        vectors = items.vectors32[start : start + BLOCK_ITEMS]
-        scores = space[: len(users) * len(vectors)].reshape(len(users), len(vectors))
-        np.matmul(users32, vectors.T, out=scores)
-        offsets = np.ascontiguousarray(offsets32[:, items.kind[start : start + BLOCK_ITEMS]])
-        survivors.add(
-            scores, offsets, row_of, start, error, num_items, unwanted, next_unwanted, starts[1:], *found
-        )
-    rows = slice(first, first + len(users))
-    survivors.decide(
-        users.astype(np.float64), group, items.vectors, items.kind, items.offsets, error, unwanted, starts,
-        out.item_idx[rows], out.scores[rows], out.num_items[rows], *found,
+    with np.errstate(over="ignore"):
+        users32, error = users.astype(np.float32), _error_bound(users, items)
+    is_wide = ~(np.isfinite(users32).all(axis=1) & (error < _SAFE)) | (items.max_norm >= _SAFE)
+    cells = len(users), survivors.cells_of(num_items)
+    kept, scores, count = (
+        np.empty(cells, np.int32),
+        np.empty(cells, np.float32),
+        np.empty(len(users), np.int64),
+    )
+    width, _ = blocks(users.shape[1], num_items)
+    survivors.find(
+        users32, items.vectors, items.kind, offsets32, row_of, error, unwanted, starts, num_items, width,
+        kept, scores, count, is_wide,
+    )  # fmt: skip
+    exact_order.decide(
+        users.astype(np.float64), group, items.vectors, items.kind, items.offsets, unwanted, starts,
+        kept, count, is_wide, out.item_idx[rows], out.scores[rows], out.num_items[rows],
     )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from recsys_spark.errors import SettingsError
 from recsys_spark.python_tasks import ROW_GROUP_BYTES
 from recsys_spark.ranking import top_n
-from recsys_spark.ranking.survivors import room_of
+from recsys_spark.ranking.survivors import cells_of
 from recsys_spark.scoring.python_memory import MIB, Room
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Plan(NamedTuple):
     Attributes:
         num_partitions: tasks, and files of lists.
         arrow_rows, arrow_bytes: an Arrow batch ends at whichever comes first; one user more passes the bytes.
-        block_items, block_users: of a matrix product.
+        block_items, block_users: whose scores are made at a time.
         num_workers: of an executor, that have a task.
         worker_bytes: of one Python worker at its peak, what it shares left out.
         shared_bytes: of the item vectors and their directions, or of item-to-item weights, which the workers of
@@ -152,8 +152,8 @@ def arrow_rows(work: Work) -> int:
 
 def blocks(work: Work) -> tuple[int, int]:
     """Items and users of a block, as the ranking takes them."""
-    items, users = top_n.blocks(work.vocabulary, work.pool_items)
-    return items, min(work.batch_users, users)
+    items, users = top_n.blocks(work.dim, work.pool_items)
+    return min(items, work.vocabulary), min(work.batch_users, users)
 
 
 def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> int:
@@ -163,9 +163,9 @@ def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> i
     """
     mean_left_out = work.num_left_out / max(1, work.num_users)
     pairs = min(work.num_left_out, work.max_left_out + min(rows, work.batch_users) * mean_left_out)
-    block = (
-        block_users * (4 * block_items + 8 * room_of(work.pool_items)) if work.dim else 16 * work.vocabulary
-    )
+    block = 16 * work.vocabulary
+    if work.dim:
+        block = 8 * block_users * (cells_of(work.pool_items) + work.dim) + 4 * block_items * work.dim
     arrow = 2 * (rows * _user_bytes(work, math.ceil(mean_left_out)) + 4 * work.max_left_out)
     places = work.batch_users * max(work.pool_items, work.num_similar)
     catalogue = work.vocabulary * (work.id_bytes + 32) + 12 * work.num_counts

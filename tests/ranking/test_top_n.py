@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from recsys_spark.ranking import survivors
 from recsys_spark.ranking import top_n as top_n_module
 from recsys_spark.ranking.top_n import candidates, top_n
 
@@ -72,9 +73,8 @@ def test_blocks_of_any_size_give_the_lists_of_brute_force(kind, monkeypatch):
     expected = brute_force(users, vectors, allowed, 20, seen)
     rows, item_idx = pairs(seen)
     mixed = rng.permutation(len(rows))
-    for block_items, block_users in ((64, 8), (333, 1), (2000, 256)):
-        monkeypatch.setattr(top_n_module, "BLOCK_ITEMS", block_items)
-        monkeypatch.setattr(top_n_module, "BLOCK_USERS", block_users)
+    for block_items, block_users in ((64, 8), (320, 1), (2048, 256)):
+        monkeypatch.setattr(top_n_module, "blocks", lambda *_, both=(block_items, block_users): both)
         got = top_n(users, candidates(vectors, allowed), 20, (rows[mixed], item_idx[mixed]))
         assert as_rows(got) == expected
 
@@ -109,7 +109,7 @@ def test_vectors_that_are_not_finite_are_refused(value):
 
 @pytest.mark.parametrize("kind", ["normal", "tied"])
 def test_groups_get_their_own_items_and_offsets(monkeypatch, kind):
-    monkeypatch.setattr(top_n_module, "BLOCK_ITEMS", 100)
+    monkeypatch.setattr(top_n_module, "blocks", lambda *_: (128, 256))
     rng = np.random.default_rng(11)
     users, items = (rng.normal(size=(n, 9)).astype(np.float32) for n in (40, 700))
     if kind == "tied":
@@ -132,8 +132,60 @@ def test_an_offset_must_be_finite_or_forbid():
         candidates(np.ones((2, 2)), np.ones(2, int), np.array([[0.0, np.nan]]))
 
 
-def test_users_of_a_block_give_way_to_long_lists_and_items_never_do():
-    assert top_n_module.blocks(100_000, 20) == (32_768, 256)
-    assert top_n_module.blocks(100_000, 1000) == (32_768, 231)  # 36 MiB / (4 x 32,768 + 8 x 4,000)
-    assert top_n_module.blocks(100_000, 10**7) == (32_768, 2)
-    assert top_n_module.blocks(500, 20) == (500, 256)
+@pytest.mark.parametrize("dim", [1, 6, 16, 65, 300])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_vectors_of_any_length_and_precision_are_ranked(dim, dtype):
+    rng = np.random.default_rng(2)
+    users, items = (rng.normal(size=(n, dim)).astype(dtype) for n in (13, 1100))
+    got = top_n(users, candidates(items, np.ones(1100, bool)), 9)
+    exact = users.astype(np.float64) @ items.T.astype(np.float64)
+    assert got.item_idx.tolist() == np.argsort(-exact, axis=1, kind="stable")[:, :9].tolist()
+
+
+@pytest.mark.parametrize("user, item", [(1e39, 1e-30), (1e-30, 1e39), (1e25, 1e25), (1e200, 1.0)])
+def test_scores_that_float32_cannot_hold_are_ranked_in_float64(user, item):
+    rng = np.random.default_rng(4)
+    users, items = user * rng.normal(size=(3, 5)), item * rng.normal(size=(50, 5))
+    items[7] = 0
+    exact = users @ items.T
+    got = top_n(users, candidates(items, np.arange(50) != 3), 10)
+    exact[:, 3] = -np.inf
+    assert got.item_idx.tolist() == np.argsort(-exact, axis=1, kind="stable")[:, :10].tolist()
+
+
+def test_items_that_may_not_be_listed_may_be_anything():
+    rng = np.random.default_rng(6)
+    items = rng.normal(size=(400, 5)).astype(np.float32)
+    allowed = np.arange(400) % 3 > 0
+    expected = top_n(items[:9], candidates(items, allowed), 20)
+    items[~allowed] = rng.choice([np.nan, np.inf, -np.inf, 3e38], size=(134, 5))
+    users = items[:9].copy()
+    users[~allowed[:9]] = 0
+    got = top_n(users, candidates(items, allowed), 20)
+    assert got.item_idx[allowed[:9]].tolist() == expected.item_idx[allowed[:9]].tolist()
+
+
+def test_vectors_that_do_not_fit_each_other_are_refused():
+    with pytest.raises(ValueError, match="users of 3 numbers, items of 2"):
+        top_n(np.ones((4, 3)), candidates(np.ones((5, 2)), np.ones(5, bool)), 2)
+    with pytest.raises(ValueError, match="no numbers"):
+        candidates(np.ones((5, 0)), np.ones(5, bool))
+
+
+def test_a_user_alone_gets_the_list_that_many_get_together():
+    rng = np.random.default_rng(8)
+    users, items = (rng.normal(size=(n, 24)).astype(np.float32) for n in (50, 5000))
+    known = candidates(items, np.arange(5000) % 7 > 0)
+    together = as_rows(top_n(users, known, 30))
+    assert [as_rows(top_n(users[row : row + 1], known, 30))[0] for row in range(50)] == together
+
+
+def test_users_of_a_block_give_way_to_long_lists():
+    assert top_n_module.blocks(64, 20) == (1024, 1024)
+    assert top_n_module.blocks(64, 1000) == (1024, 492)  # 16 MiB / (8 x (4,000 + 256))
+    assert top_n_module.blocks(64, 10**7)[1] == 2
+
+
+def test_items_of_a_block_are_those_whose_vectors_fit_a_cache():
+    sizes = {dim: survivors.block_items(dim) for dim in (0, 1, 65, 200, 4096)}
+    assert sizes == {0: 4096, 1: 4096, 65: 768, 200: 256, 4096: 256}

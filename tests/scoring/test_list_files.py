@@ -102,7 +102,7 @@ def test_the_plan_of_the_night_is_logged_with_what_was_counted(root, spark, capl
     [line] = [message for message in caplog.messages if message.startswith("plan ")]
     assert line.startswith("plan users=300 items=14 partitions=5 arrow_rows=")
     assert re.search(
-        r" block_items=14 block_users=256 workers=2 worker_mib=\d+ shared_mib=0 room_mib=\d+$", line
+        r" block_items=14 block_users=492 workers=2 worker_mib=\d+ shared_mib=0 room_mib=\d+$", line
     )
 
 

@@ -65,10 +65,11 @@ def test_an_arrow_batch_of_long_lists_is_shorter_and_never_empty():
 
 
 def test_the_users_of_a_block_are_those_of_the_ranking_and_no_more_than_a_batch():
-    made = {n: planned(WORK._replace(pool_items=n), ROOM, FILE) for n in (20, 1000)}
-    assert (made[20].block_items, made[20].block_users) == (32_768, 256)
-    assert (made[1000].block_items, made[1000].block_users) == top_n.blocks(100_000, 1000)
-    assert planned(WORK._replace(vocabulary=500, batch_users=64), ROOM, FILE)[3:5] == (500, 64)
+    for pool_items, users in ((20, 256), (4000, top_n.blocks(65, 4000)[1])):
+        made = planned(WORK._replace(pool_items=pool_items), ROOM, FILE)
+        assert (made.block_items, made.block_users) == (768, users)
+    assert users < 256
+    assert planned(WORK._replace(batch_users=64), ROOM, FILE).block_users == 64
 
 
 def test_the_heaviest_user_is_counted():
@@ -146,7 +147,7 @@ def test_the_plan_is_logged_in_one_line(caplog):
         planned(WORK, ROOM, FILE)
     [line] = caplog.messages
     assert line.startswith(
-        "plan users=1000000 items=100000 partitions=6 arrow_rows=11520 block_items=32768 block_users=256 workers=2 "
+        "plan users=1000000 items=100000 partitions=6 arrow_rows=11520 block_items=768 block_users=256 workers=2 "
         "worker_mib="
     )
     assert line.endswith("shared_mib=49 room_mib=16384")
@@ -165,8 +166,8 @@ def test_what_just_fits_is_taken_and_a_byte_less_is_refused_by_the_numbers(caplo
     with caplog.at_level("INFO", "recsys_spark"), pytest.raises(SettingsError) as raised:
         planned(WORK, room._replace(num_bytes=needed - 1), FILE)
     assert str(raised.value) == (
-        "recommend: 3 workers of 0.44 GiB each and 0.05 GiB of shared model files need 1.36 GiB, the executor has "
-        "1.36 GiB for Python (here): lower the cores of an executor (spark.executor.cores; spark.master local[n]) "
+        "recommend: 3 workers of 0.41 GiB each and 0.05 GiB of shared model files need 1.27 GiB, the executor has "
+        "1.27 GiB for Python (here): lower the cores of an executor (spark.executor.cores; spark.master local[n]) "
         "or recommend.batch_users, or raise the memory"
     )
     assert len(caplog.messages) == 1  # the plan that does not fit is told all the same
@@ -180,7 +181,7 @@ def test_where_shared_files_count_for_each_worker_the_plan_does_so_too():
 
 
 def test_a_limit_on_addresses_that_no_worker_can_keep_is_refused():
-    with pytest.raises(SettingsError, match=r"reserves 1\.99 GiB of addresses, .* allows each 1\.00 GiB"):
+    with pytest.raises(SettingsError, match=r"reserves 1\.96 GiB of addresses, .* allows each 1\.00 GiB"):
         planned(WORK, ROOM._replace(each=GIB), FILE)
     planned(WORK, ROOM._replace(each=2 * GIB), FILE)
     with pytest.raises(SettingsError, match=r"reserves 3\.\d\d GiB of addresses"):  # TensorFlow's are more
