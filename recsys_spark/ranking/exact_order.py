@@ -94,14 +94,17 @@ def _by_all(
         if num == 2 * num_items:
             num, lowest = _sort_best(best, best_idx, num, num_items)
     num, lowest = _sort_best(best, best_idx, num, num_items)
-    item_idx[:num], exact[:num] = best_idx[:num], best[:num]
+    for place in range(num):
+        item_idx[place], exact[place] = best_idx[place], best[place]
     return num
 
 
 @compiled
 def _sort_best(best: Array, best_idx: Array, num: int, num_items: int) -> tuple[int, float]:
     order = np.argsort(-best[:num], kind="mergesort")[:num_items]
-    best[: len(order)], best_idx[: len(order)] = best[order], best_idx[order]
+    scores, item_idx = best[order], best_idx[order]
+    for place in range(len(order)):
+        best[place], best_idx[place] = scores[place], item_idx[place]
     return len(order), best[len(order) - 1] if len(order) == num_items else -np.inf
 
 

@@ -110,7 +110,7 @@ def _taken(
     if lowest == _LOWEST and len(row) >= 2 * num_items:
         lowest = max(lowest, _near_nth(row, num_items) - slack)
     for first in range(0, len(row), _CHUNK):
-        least = _rounded_down(lowest)
+        least = np.float32(lowest)  # no float32 lies between the two
         for place in range(first, min(first + _CHUNK, len(row)), _BITS):
             bits = _reaching(row, place, least)
             while bits:
@@ -155,18 +155,12 @@ def _near_nth(scores: Array, num_items: int) -> float:
 @compiled
 def _only_from(lowest: float, kept: Array, scores: Array, num: int) -> int:
     """Drop, in place, what scores below `lowest`; returns how many remain."""
-    remain, least = 0, _rounded_down(lowest)
+    remain, least = 0, np.float32(lowest)
     for place in range(num):
         item, score = kept[place], scores[place]
         kept[remain], scores[remain] = item, score  # stays if it is good enough
         remain += score >= least
     return remain
-
-
-@compiled
-def _rounded_down(number: float) -> Any:
-    near = np.float32(number)
-    return near if near <= number else np.nextafter(near, np.float32(-np.inf))
 
 
 @compiled

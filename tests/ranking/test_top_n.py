@@ -50,13 +50,14 @@ def test_equal_scores_come_by_item_idx_however_many_tie():
     assert got.scores.tolist() == [[8, 4, 4, 4]] * 2
 
 
-def test_float64_decides_between_items_that_float32_cannot_tell_apart():
+@pytest.mark.parametrize("num_alike", [60, 200, 500])  # fewer and more than float64 is asked about
+def test_float64_decides_between_items_that_float32_cannot_tell_apart(num_alike):
     rng = np.random.default_rng(3)
-    items = (1000 + 1e-3 * rng.normal(size=(500, 64))).astype(np.float32)
+    items = (1000 + 1e-3 * rng.normal(size=(800, 64))).astype(np.float32)
+    items[rng.permutation(800)[num_alike:]] *= np.float32(0.9)
     users = np.ones((4, 64), dtype=np.float32)
-    allowed = np.ones(500, dtype=bool)
-    got = top_n(users, candidates(items, allowed), 5)
-    assert as_rows(got) == brute_force(users, items, allowed, 5, [set()] * 4)
+    got = top_n(users, candidates(items, np.ones(800, dtype=bool)), 5)
+    assert as_rows(got) == brute_force(users, items, np.ones(800, dtype=bool), 5, [set()] * 4)
 
 
 @pytest.mark.parametrize("kind", ["normal", "sorted", "tied"])
