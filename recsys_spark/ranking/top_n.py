@@ -95,15 +95,15 @@ def candidates(item_vectors: Floats, kind: Ints, offsets: Floats = ALLOWED) -> C
     is_allowed = np.asarray(np.any(offsets > -np.inf, axis=0))[kind.astype(np.int32)]
     largest = 0.0
     for start in range(0, len(item_vectors), _NORM_ITEMS):
-        part = slice(start, start + _NORM_ITEMS)
-        norms = np.linalg.norm(
-            np.where(is_allowed[part, None], item_vectors[part], 0).astype(np.float64), axis=1
-        )
-        if not np.isfinite(norms).all():
+        some = item_vectors[start : start + _NORM_ITEMS]
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            squares = np.einsum("vd,vd->v", some, some, dtype=np.float64)
+        squares[~is_allowed[start : start + _NORM_ITEMS]] = 0
+        if not np.isfinite(squares).all():
             raise ValueError(
-                f"vector of item_idx {start + np.flatnonzero(~np.isfinite(norms))[0]} is not finite"
+                f"vector of item_idx {start + np.flatnonzero(~np.isfinite(squares))[0]} is not finite"
             )
-        largest = max(largest, float(norms.max(initial=0.0)))
+        largest = max(largest, float(np.sqrt(squares.max(initial=0.0))))
     return Candidates(item_vectors, kind.astype(np.int32), offsets, largest)
 
 

@@ -39,9 +39,11 @@ def chosen(
         placed: item_idx [B, E], 0 pads: what the lists hold already; it counts for the caps.
         reorder: gives a pool's own N, for some rows.
     """
-    lists = empty_lists(len(wanted), num_items)
     is_capped = np.zeros(len(wanted), np.bool_)
     rows, size = np.flatnonzero(wanted > 0), max(pool_items, num_items)
+    if limits is None and reorder is None and len(rows) and (wanted == num_items).all():
+        return rank(rows, num_items), is_capped
+    lists = empty_lists(len(wanted), num_items)
     while len(rows):
         pool = rank(rows, size)
         kept, is_short = pool, np.zeros(len(rows), np.bool_)

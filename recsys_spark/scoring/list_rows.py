@@ -36,11 +36,11 @@ def record_batch(
     out = {
         "user_idx": users["user_idx"],
         "user_id": users["user_id"],
-        "items": columns.lists(lists.num_items, pa.array(lists.item_idx[filled].astype(np.int32))),
-        "scores": columns.lists(lists.num_items, pa.array(lists.scores[filled])),
+        "items": columns.lists(lists.num_items, pa.array(_where(lists.item_idx, filled).astype(np.int32))),
+        "scores": columns.lists(lists.num_items, pa.array(_where(lists.scores, filled))),
         "filled_by": filled_by,
-        "because": _told(reasons.item_idx.astype(np.int32), filled, is_told),
-        "because_scores": _told(reasons.scores, filled, is_told),
+        "because": _told(reasons.item_idx, filled, is_told, np.int32),
+        "because_scores": _told(reasons.scores, filled, is_told, np.float64),
         "recommender": recommender,
         "model_version": model_version,
         "segment": users["segment"],
@@ -56,12 +56,22 @@ def runs(sources: Array, filled: Array, names: Sequence[str]) -> pa.ListArray:
     is_first = np.ones(len(row), np.bool_)
     is_first[1:] = (row[1:] != row[:-1]) | (source[1:] != source[:-1])
     starts = np.flatnonzero(is_first)
+    return _runs(row[starts], source[starts], np.diff(starts, append=len(row)), len(filled), names)
+
+
+def runs_of(num_of: Array, names: Sequence[str]) -> pa.ListArray:
+    """FILLED_BY [B] from how many places each source has [B, sources], when they come in the order of `names`."""
+    row, source = np.nonzero(num_of)
+    return _runs(row, source, num_of[row, source], len(num_of), names)
+
+
+def _runs(row: Array, source: Array, num_items: Array, num_rows: int, names: Sequence[str]) -> pa.ListArray:
     found = {
-        "source": pa.array(list(names), pa.string()).take(pa.array(source[starts])),
-        "num_items": pa.array(np.diff(starts, append=len(row)).astype(np.int32)),
+        "source": pa.array(list(names), pa.string()).take(pa.array(source)),
+        "num_items": pa.array(num_items.astype(np.int32)),
     }
     structs = pa.StructArray.from_arrays(list(found.values()), names=list(found))
-    return columns.lists(np.bincount(row[starts], minlength=len(filled)), structs)
+    return columns.lists(np.bincount(row, minlength=num_rows), structs)
 
 
 def either(condition: Array, yes: str | None, no: str | None) -> pa.Array:
@@ -69,7 +79,14 @@ def either(condition: Array, yes: str | None, no: str | None) -> pa.Array:
     return pc.if_else(pa.array(condition), pa.scalar(yes, pa.string()), pa.scalar(no, pa.string()))
 
 
-def _told(values: Array, filled: Array, is_told: Array) -> pa.ListArray:
+def _told(values: Array, filled: Array, is_told: Array, dtype: type) -> pa.ListArray:
     """One list a row; empty where no reasons are given."""
+    if not is_told.any():
+        return columns.lists(np.zeros(len(values), np.int64), pa.array(np.zeros(0, dtype)))
     told = filled & is_told[:, None]
-    return columns.lists(told.sum(axis=1), pa.array(values[told]))
+    return columns.lists(told.sum(axis=1), pa.array(_where(values, told).astype(dtype)))
+
+
+def _where(values: Array, is_wanted: Array) -> Array:
+    """The wanted of [B, N], in their order."""
+    return values.reshape(-1) if is_wanted.all() else values[is_wanted]

@@ -63,10 +63,8 @@ class Ranker:
         wanted = self.settings.num_items - new.num_items
         lists, reasons, is_capped, is_item_based = self._by_model(users, group, left_out, wanted, new)
         num_by_model = lists.num_items.copy()
-        left_out = pairs.together(left_out, pairs.of_lists(lists))
-        placed = np.concatenate([new.item_idx, lists.item_idx], axis=1)
-        popular, is_rest_capped = self._popular(users, group, left_out, wanted - num_by_model, placed)
-        _put_behind(lists, popular)
+        is_rest_capped = self._fill_up(users, group, left_out, wanted, lists, new)
+        num_before_new = lists.num_items.copy()
         _put_behind(lists, new)
         is_by_model = num_by_model > 0
         return list_rows.record_batch(
@@ -74,7 +72,7 @@ class Ranker:
             lists,
             reasons,
             np.full(len(users), self.explain is not None) | (is_item_based & is_by_model),
-            self._filled_by(lists, is_item_based, num_by_model, num_by_model + popular.num_items),
+            self._filled_by(lists, is_item_based, num_by_model, num_before_new),
             list_rows.either(is_by_model, self._name, POPULARITY),
             list_rows.either(is_by_model, self.model.version if self.model else None, None),
             self._why_short(users, lists.num_items, is_capped | is_rest_capped),
@@ -118,7 +116,7 @@ class Ranker:
         for rows, by, explain in ways:
             if not len(rows):
                 continue
-            own = {name: values[rows] for name, values in histories.items()}
+            own = _of_rows(histories, rows)
             own_left_out = pairs.of_rows(left_out, rows, len(users))
             best, is_capped[rows] = self._within_rules(
                 by, own, group[rows], own_left_out, wanted[rows], placed.item_idx[rows]
@@ -136,8 +134,9 @@ class Ranker:
         self, by: Rank, histories: Histories, group: Array, left_out: Pairs, wanted: Array, placed: Array
     ) -> tuple[Lists, Array]:
         def rank(some: Array, num_items: int) -> Lists:
-            own = {name: values[some] for name, values in histories.items()}
-            return by(own, group[some], num_items, pairs.of_rows(left_out, some, len(wanted)))
+            return by(
+                _of_rows(histories, some), group[some], num_items, pairs.of_rows(left_out, some, len(wanted))
+            )
 
         return chosen(
             rank, wanted, self.settings.num_items, self._pool_items, self.items.limits, placed,
@@ -158,9 +157,15 @@ class Ranker:
         mix = rerank.user_mix(histories["items"], histories["weights"], categories)
         return lambda rows, pool: rerank.calibrated(pool, categories, mix[rows], how.trade_off, num_items)
 
-    def _popular(
-        self, users: pa.RecordBatch, group: Array, left_out: Pairs, wanted: Array, placed: Array
-    ) -> tuple[Lists, Array]:
+    def _fill_up(
+        self, users: pa.RecordBatch, group: Array, left_out: Pairs, wanted: Array, lists: Lists, new: Lists
+    ) -> Array:
+        """Put popularity's items behind the model's, in place; whose caps dropped some [B]."""
+        missing = wanted - lists.num_items
+        if not missing.any():
+            return np.zeros(len(users), np.bool_)
+        left_out = pairs.together(left_out, pairs.of_lists(lists))
+
         def rank(rows: Array, num_items: int) -> Lists:
             segments = users["segment"].take(pa.array(rows)).to_pylist()
             own = pairs.of_rows(left_out, rows, len(users))
@@ -168,7 +173,10 @@ class Ranker:
 
         num_items = self.settings.num_items
         pool_items = num_items if self.items.limits is None else 2 * num_items
-        return chosen(rank, wanted, num_items, pool_items, self.items.limits, placed)
+        placed = np.concatenate([new.item_idx, lists.item_idx], axis=1)
+        popular, is_capped = chosen(rank, missing, num_items, pool_items, self.items.limits, placed)
+        _put_behind(lists, popular)
+        return is_capped
 
     def _filled_by(
         self, lists: Lists, is_item_based: Array, num_by_model: Array, num_before_new: Array
@@ -177,11 +185,16 @@ class Ranker:
         names = (
             self._name, self._name + BY_FEATURES, ITEM_BASED, ITEM_BASED + BY_FEATURES, POPULARITY, NEW_ITEMS
         )  # fmt: skip
-        of_model = np.broadcast_to(2 * is_item_based[:, None], lists.item_idx.shape)
-        if self.cold is not None:
-            of_model = of_model + warm_and_cold.places(self.cold.item_idx, lists.item_idx)[1]
+        popularity, new_items = names.index(POPULARITY), names.index(NEW_ITEMS)
+        if self.cold is None:
+            num_of = np.zeros((len(num_by_model), len(names)), np.int64)
+            num_of[np.arange(len(num_of)), 2 * is_item_based] = num_by_model
+            num_of[:, popularity] = num_before_new - num_by_model
+            num_of[:, new_items] = lists.num_items - num_before_new
+            return list_rows.runs_of(num_of, names)
+        of_model = 2 * is_item_based[:, None] + warm_and_cold.places(self.cold.item_idx, lists.item_idx)[1]
         place = np.arange(lists.item_idx.shape[1])[None, :]
-        others = np.where(place < num_before_new[:, None], names.index(POPULARITY), names.index(NEW_ITEMS))
+        others = np.where(place < num_before_new[:, None], popularity, new_items)
         sources = np.where(place < num_by_model[:, None], of_model, others)
         return list_rows.runs(sources, is_filled(lists), names)
 
@@ -223,11 +236,20 @@ def kinds(is_trained: NDArray[np.bool_], items: Catalogue) -> NDArray[np.int32]:
     return np.where(is_trained, kind, 0).astype(np.int32)
 
 
+def _of_rows(histories: Histories, rows: Array) -> Histories:
+    """Those of some users, in their order."""
+    if all(len(rows) == len(values) for values in histories.values()):
+        return histories
+    return {name: values[rows] for name, values in histories.items()}
+
+
 def _put_behind(lists: Lists, tail: Lists) -> None:
     """Put each tail behind its row's list, in place.
 
     Behind other items each score is one below the score before it: they have another scale.
     """
+    if not tail.num_items.any():
+        return
     rows, step = np.nonzero(is_filled(tail))
     place = lists.num_items[rows] + step
     last = lists.scores[rows, np.maximum(lists.num_items[rows] - 1, 0)]
