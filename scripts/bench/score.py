@@ -82,12 +82,14 @@ def against_peers(spark: SparkSession, folder: Path) -> tuple[dict[str, Any], di
     users = scored.write_users(folder, USERS, ITEMS)
     cold = seconds(lambda: write(folder / "lists", job(spark, folder, users, USERS, ITEMS)))
     model = scored.als(spark, folder, *both_factors(folder, USERS, ITEMS))
+    # Read before, like the peer's: looking at a Parquet file's columns is a Spark job of its own.
+    frame = spark.read.parquet(str(users))
     some = spark.createDataFrame([(n,) for n in range(ALS_USERS)], "user int")
     of_als = str(folder / "of-als")
     rounds = in_rounds(
-        ours=lambda: write(folder / "lists", job(spark, folder, users, USERS, ITEMS)),
+        ours=lambda: write(folder / "lists", ranked(frame, folder, USERS, ITEMS)),
         product=lambda: multiply(folder),
-        writing=lambda: write(folder / "ready", ready_made(spark, folder, users)),
+        writing=lambda: write(folder / "ready", ready_made(frame, folder)),
         als=lambda: model.recommendForUserSubset(some, TOP).write.mode("overwrite").parquet(of_als),
     )
     exact = exact_share(folder)
@@ -133,7 +135,7 @@ def files_of(path: Path) -> Path:
     return path / "lists" / f"run_date={DAY}" / "cut=night"
 
 
-def ready_made(spark: SparkSession, folder: Path, users: Path) -> Made:
+def ready_made(users: DataFrame, folder: Path) -> Made:
     """The job without its ranking: each batch of users gets lists that lay ready."""
     file = next(files_of(folder / "lists").glob("part-*.parquet"))
     batch = pq.ParquetFile(file).read().slice(0, BATCH).combine_chunks().to_batches()[0]
@@ -145,8 +147,7 @@ def ready_made(spark: SparkSession, folder: Path, users: Path) -> Made:
             for start in range(0, given.num_rows, BATCH):
                 yield batch.slice(0, min(BATCH, given.num_rows - start))
 
-    frame = spark.read.parquet(str(users)).drop(*(name for name in HISTORY if name not in READ))
-    return Made(frame, hand_out, tables.LISTS.schema)
+    return Made(users.drop(*(name for name in HISTORY if name not in READ)), hand_out, tables.LISTS.schema)
 
 
 def multiply(folder: Path) -> None:
