@@ -131,17 +131,18 @@ def top_n(
     starts, unwanted = by_user(left_out, len(user_vectors), len(items.kind))
     group = np.zeros(len(user_vectors), np.int64) if group is None else group.astype(np.int64)
     out = empty_lists(len(user_vectors), num_items)
-    _, block_users = blocks(user_vectors.shape[1], num_items)
+    width, block_users = blocks(user_vectors.shape[1], num_items)
     for first in range(0, len(user_vectors), block_users):
         rows = slice(first, first + block_users)
         users_starts = starts[first : first + block_users + 1]
-        _block(user_vectors[rows], group[rows], items, users_starts, unwanted, out, rows)
+        _block(user_vectors[rows], group[rows], items, users_starts, unwanted, width, out, rows)
     return out
 
 
 def _block(
-    users: Floats, group: Ints, items: Candidates, starts: Ints, unwanted: Ints, out: Lists, rows: slice
-) -> None:
+    users: Floats, group: Ints, items: Candidates, starts: Ints, unwanted: Ints, width: int, out: Lists,
+    rows: slice,
+) -> None:  # fmt: skip
     num_items = out.item_idx.shape[1]
     groups, row_of = np.unique(group, return_inverse=True)
     offsets32 = items.offsets[groups].astype(np.float32)
@@ -154,7 +155,6 @@ def _block(
         np.empty(cells, np.float32),
         np.empty(len(users), np.int64),
     )
-    width, _ = blocks(users.shape[1], num_items)
     survivors.find(
         users32, items.vectors, items.kind, offsets32, row_of, error, unwanted, starts, num_items, width,
         kept, scores, count, is_wide,
