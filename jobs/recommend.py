@@ -58,22 +58,24 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     """Write every list of the run date, or nothing if the workers have too little memory for it."""
     past = _basis(spark, lake, config, run_date, "twin", "test")
     now = _basis(spark, lake, config, run_date, "published", "night")
-    judged = _judged(spark, lake, config, run_date, past)
+    judged = _judged(spark, lake, config, run_date)
     active = lists.only_active(lake.read(spark, tables.USER_FEATURES, run_date, cut="night"))
     active = lists.with_control(active, config.recommend.control_share)
     active = _with_history(spark, lake, config, run_date, active, "night")
     with _parted(spark, lake, config, run_date, active, now) as users:
-        planned = _planned(spark, config, users, past, now)
+        planned = _planned(spark, config, users, judged, past, now)
         with partitions.arrow_batches(spark, planned.arrow_rows, planned.arrow_bytes):
             if users.checked is not None:
                 again = _by_model(config, run_date, users.checked[0], now, _settings(config), "night")
                 unchanged.refuse_different(again.rows(), users.checked[1])
             _write_shared(spark, lake, config, run_date, now)
             ranked = partitions.in_file_order(partitions.in_partitions(users.ranked, planned.num_partitions))
-            tonight = [_by_model(config, run_date, ranked, now, _settings(config), "night")]
+            made = [_by_model(config, run_date, ranked, now, _settings(config), "night")]
             if users.kept is not None:
-                tonight.append(unchanged.as_they_are(partitions.in_file_order(users.kept)))
-            lake.write_made(tables.LISTS, run_date, [*judged, *tonight])
+                made.append(unchanged.as_they_are(partitions.in_file_order(users.kept)))
+            judged = judged.repartition(planned.judged_partitions, "user_id")
+            made += _of_judged(config, run_date, partitions.in_file_order(judged), past)
+            lake.write_made(tables.LISTS, run_date, made)
 
 
 def _basis(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, role: str, cut: str) -> Basis:
@@ -99,12 +101,15 @@ def _parted(
     return unchanged.parted(active, earlier, config.recommend.checked_share, run_date)
 
 
-def _planned(spark: SparkSession, config: Config, users: Parted, past: Basis, now: Basis) -> plan.Plan:
+def _planned(
+    spark: SparkSession, config: Config, users: Parted, judged: DataFrame, past: Basis, now: Basis
+) -> plan.Plan:
     chosen, settings = config.recommend, _settings(config)
     models = [basis.model for basis in (past, now) if basis.model]
     num_judged = 1 if not models else 2 if settings.rerank.by == "none" else 3
     work = workload.work(
         users.ranked if users.checked is None else users.ranked.unionByName(users.checked[0]),
+        judged,
         now.items,
         models,
         settings,
@@ -138,15 +143,17 @@ def _write_shared(spark: SparkSession, lake: Lake, config: Config, run_date: dt.
     lake.write(spark, tables.ITEM_LISTS, run_date, similar)
 
 
-def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, past: Basis) -> list[Made]:
-    """The lists of cut test; those of a re-ranked twin also as they were before, to see what it cost."""
-    settings = _settings(config)._replace(explain=False)
+def _judged(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> DataFrame:
     judged = lists.only_judged(
         lake.read(spark, tables.USER_FEATURES, run_date, cut="test"),
         lake.read(spark, tables.TRUTH, run_date, cut="test"),
     )
-    judged = _with_history(spark, lake, config, run_date, lists.with_control(judged, 0.0), "test")
-    judged = partitions.in_file_order(judged)
+    return _with_history(spark, lake, config, run_date, lists.with_control(judged, 0.0), "test")
+
+
+def _of_judged(config: Config, run_date: dt.date, judged: DataFrame, past: Basis) -> list[Made]:
+    """The lists of cut test; those of a re-ranked twin also as they were before, to see what it cost."""
+    settings = _settings(config)._replace(explain=False)
     made = [(POPULARITY, Basis(past.items, None, None), settings)]
     if past.model:
         name, by = past.model.name, settings.rerank.by

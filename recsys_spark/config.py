@@ -230,6 +230,11 @@ class Config(BaseSettings):
                 f"recommend.only_changed would keep no list: rules.num_new_items {self.rules.num_new_items} draws "
                 "other items into every list each night; set one of the two to false or 0"
             )
+        if self.recommend.only_changed and self.rules.max_nights == 1:
+            raise ValueError(
+                "recommend.only_changed would keep no list: rules.max_nights 1 takes what a user was shown out of the "
+                "next night's list; set one of the two to false or 0"
+            )
         both = sorted(set(self.rules.blocking_events) & set(self.features.event_types))
         if both:
             raise ValueError(

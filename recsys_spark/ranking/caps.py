@@ -2,7 +2,8 @@
 
 The pool is walked in its order, and an item is passed over when a group it is in has its number already. What
 comes out is a prefix of what the walk over a longer pool would give, so a list of full length is that of the
-whole ranking, and the first n of a list are the list of n.
+whole ranking, and the first n of a list are the list of n. The walk may go on in a pool without the items of
+groups that are full: it would pass over all of them.
 """
 
 from __future__ import annotations
@@ -99,6 +100,49 @@ def capped(
         lists.item_idx, lists.scores, lists.num_items,
     )  # fmt: skip
     return lists, np.asarray((lists.num_items < num_items) & (num == items.shape[1]))
+
+
+def closed(listed: Array, limits: Caps) -> tuple[Array, Array]:
+    """The items that may not follow what lists hold, as pairs (user row, item_idx), in order.
+
+    Args:
+        listed: item_idx [B, E], 0 pads; these items are among the pairs.
+    """
+    pools.check_items(listed, len(limits.starts) - 1, "listed")
+    rows, item_idx = _closed(pools.fixed(listed, np.int64), limits.starts, limits.groups, limits.most)
+    return rows, item_idx
+
+
+@compiled
+def _closed(listed: Array, starts: Array, groups: Array, most: Array) -> tuple[Array, Array]:
+    used, is_listed = (
+        np.zeros(len(most), np.int64),
+        np.zeros(len(starts), np.bool_),
+    )  # cleaned after each user
+    rows, item_idx, num = np.empty(0, np.int64), np.empty(0, np.int64), 0
+    for is_counting in (True, False):
+        if not is_counting:
+            rows, item_idx, num = np.empty(num, np.int64), np.empty(num, np.int64), 0
+        for user in range(len(listed)):
+            for item in listed[user]:
+                if item > 0:
+                    is_listed[item] = True
+                    for group in groups[starts[item] : starts[item + 1]]:
+                        used[group] += 1
+            for item in range(len(starts) - 1):
+                is_closed = is_listed[item]
+                for group in groups[starts[item] : starts[item + 1]]:
+                    is_closed |= used[group] >= most[group]
+                if is_closed:
+                    if not is_counting:
+                        rows[num], item_idx[num] = user, item
+                    num += 1
+            for item in listed[user]:
+                if item > 0:
+                    is_listed[item] = False
+                    for group in groups[starts[item] : starts[item + 1]]:
+                        used[group] = 0
+    return rows, item_idx
 
 
 @compiled

@@ -155,6 +155,6 @@ def segment_lists(items: Catalogue, num_items: int) -> list[dict[str, Any]]:
     ]
 
 
-def _of_segments(items: Catalogue, group: Array, rows: Array, num_items: int) -> Lists:
+def _of_segments(items: Catalogue, group: Array, rows: Array, num_items: int, closed: Pairs) -> Lists:
     segments = [items.popularity.segments[row] for row in rows]
-    return items.most_popular(segments, group[rows], num_items)
+    return items.most_popular(segments, group[rows], num_items, closed)

@@ -13,7 +13,7 @@ from recsys_spark.models.transitions import Transitions, history_weights
 from recsys_spark.ranking import item_item, warm_and_cold
 from recsys_spark.ranking.item_item import ItemItem
 from recsys_spark.ranking.top_n import Lists
-from recsys_spark.ranking.warm_and_cold import ColdItems
+from recsys_spark.ranking.warm_and_cold import Both, ColdItems
 from recsys_spark.scoring.pairs import Pairs
 from recsys_spark.scoring.reasons import Reasons, by_leaving_out
 
@@ -21,7 +21,8 @@ Array = NDArray[Any]
 HISTORY = ("items", "types", "values", "gaps", "weights")  # columns of HISTORIES, each [B, L]
 Histories = Mapping[str, Array]
 Encode = Callable[[Histories], NDArray[np.float32]]
-Rank = Callable[[Histories, Array, int, Pairs | None], Lists]
+RankUsers = Callable[[Array, Array, int, Pairs | None], Lists]
+Rank = Callable[[Histories], RankUsers]
 Explain = Callable[[Histories, Array, Lists], Reasons]
 
 
@@ -45,9 +46,10 @@ Form = Vectors | Transitions
 def ranking(form: Form, kind: Array, factors: Array, cold: ColdItems | None = None) -> Rank:
     """What ranks the items on offer, packed once.
 
-    The function takes histories [B, L] by column, the group [B] of each user, N, and the pairs that may not be
-    listed. A user's list does not depend on the others of the batch. A boost multiplies the score of
-    transitions; vectors score in logits, and its logarithm is added: that multiplies the odds.
+    The function takes histories [B, L] by column. What it gives ranks for some of these users, by their rows, the
+    group of each, N, and the pairs (place among the rows, item_idx) that may not be listed. A user's list does not
+    depend on the others of the batch. A boost multiplies the score of transitions; vectors score in logits, and its
+    logarithm is added: that multiplies the odds.
 
     Args:
         kind, factors: [V], [G, K], of an `Offer`.
@@ -97,8 +99,14 @@ def _by_vectors(form: Vectors, kind: Array, factors: Array, cold: ColdItems | No
         offsets = np.log(factors)
     items = warm_and_cold.candidates(form.item_vectors, kind, offsets, cold)
 
-    def rank(histories: Histories, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
-        return warm_and_cold.top_n(form.encode(histories), items, num_items, left_out, group)
+    return lambda histories: by_inner_product(form.encode(histories), items)
+
+
+def by_inner_product(user_vectors: Array, items: Both) -> RankUsers:
+    """What ranks the items for users with vectors [B, D]."""
+
+    def rank(rows: Array, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
+        return warm_and_cold.top_n(user_vectors[rows], items, num_items, left_out, group)
 
     return rank
 
@@ -106,9 +114,15 @@ def _by_vectors(form: Vectors, kind: Array, factors: Array, cold: ColdItems | No
 def _by_transitions(form: Transitions, kind: Array, factors: Array) -> Rank:
     matrix = ItemItem(form.starts, form.neighbours, form.weights)
 
-    def rank(histories: Histories, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
+    def ranking_of(histories: Histories) -> RankUsers:
         items = histories["items"]
         weights = history_weights(items, form.history_decay)
-        return item_item.top_n(items, weights, matrix, kind, num_items, left_out, factors, group)
 
-    return rank
+        def rank(rows: Array, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
+            return item_item.top_n(
+                items[rows], weights[rows], matrix, kind, num_items, left_out, factors, group
+            )
+
+        return rank
+
+    return ranking_of

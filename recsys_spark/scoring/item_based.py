@@ -16,8 +16,7 @@ from recsys_spark.models import artifacts
 from recsys_spark.ranking import warm_and_cold
 from recsys_spark.ranking.top_n import Lists
 from recsys_spark.ranking.warm_and_cold import Both, ColdItems
-from recsys_spark.scoring.forms import Explain, Histories, Rank, Vectors
-from recsys_spark.scoring.pairs import Pairs
+from recsys_spark.scoring.forms import Explain, Histories, Rank, RankUsers, Vectors, by_inner_product
 from recsys_spark.scoring.reasons import Reasons, nothing
 
 NAME = "item_based"
@@ -59,8 +58,8 @@ def item_based(
         kept = np.take_along_axis(np.where(is_known, events, 0), order, axis=1)
         return kept, form.directions[kept].astype(np.float64) * (kept > 0)[:, :, None]
 
-    def rank(histories: Histories, group: Array, num_items: int, left_out: Pairs | None) -> Lists:
-        return warm_and_cold.top_n(own(histories)[1].sum(axis=1), items(), num_items, left_out, group)
+    def rank(histories: Histories) -> RankUsers:
+        return by_inner_product(own(histories)[1].sum(axis=1), items())
 
     def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
         events, vectors = own(histories)

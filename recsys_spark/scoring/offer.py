@@ -27,14 +27,14 @@ class Offer:
         factors: float64 [G, K]; boosts, 1 without one.
         segments: names that items are kept to; group numbers count them from 1, any other segment is 0.
         age_limits: ascending; a user of age a has passed those up to a.
-        narrowed_by: names of the rules that keep some item from some group, beside availability.
+        narrowed_by: of each group, names of the rules that keep some available item from it.
     """
 
     kind: NDArray[np.int32]
     factors: NDArray[np.float64]
     segments: tuple[str, ...]
     age_limits: NDArray[np.int64]
-    narrowed_by: tuple[str, ...]
+    narrowed_by: tuple[tuple[str, ...], ...]
 
     def groups(self, segments: pa.Array, ages: pa.Array) -> NDArray[np.int64]:
         """The group [B] of users of these segments and ages; nulls are unknown."""
@@ -59,9 +59,13 @@ def offer(
         boosts: factor by category; an item of several boosted ones has their product.
     """
     item_idx = item_features["item_idx"].to_numpy()
-    is_blocked = _is_one_of(item_features["item_id"], blocked_items)
-    is_blocked |= np.asarray(has_category(item_features["categories"], blocked_categories))
-    is_offered = item_features["is_available"].to_numpy().astype(np.bool_) & ~is_blocked
+    is_offered = item_features["is_available"].to_numpy().astype(np.bool_)
+    blocked = {
+        "blocked_items": _is_one_of(item_features["item_id"], blocked_items) & is_offered,
+        "blocked_categories": has_category(item_features["categories"], blocked_categories) & is_offered,
+    }
+    for is_blocked in blocked.values():
+        is_offered &= ~is_blocked
     sets, of_set = _segment_sets(item_features["segments"])
     segments = tuple(sorted({name for names in sets for name in names}))
     limits = pc.fill_null(item_features["min_age"], 0).to_numpy()
@@ -79,17 +83,17 @@ def offer(
 
     num_brackets = len(age_limits) + 1
     table = np.zeros(((len(segments) + 1) * num_brackets, len(codes) + 1))
+    narrowed_by = []
     for group in range(len(table)):
         segment, passed = divmod(group, num_brackets)
         name = segments[segment - 1] if segment else None
-        may = np.array([not names or name in names for names in sets], bool)
-        table[group, 1:] = np.where(may[kind_set] & (kind_limit <= passed), factors[kind_factor], 0.0)
-    rules = {
-        "segments": np.array([bool(names) for names in sets], bool)[of_set].any(),
-        "min_age": bool(len(age_limits)),
-        "blocked_items": bool(is_blocked.any()),
-    }
-    return Offer(kind, table, segments, age_limits, tuple(name for name, narrows in rules.items() if narrows))
+        is_kept_from = {
+            "segments": np.array([bool(names) and name not in names for names in sets], bool)[kind_set],
+            "min_age": kind_limit > passed,
+        }
+        table[group, 1:] = np.where(np.any(list(is_kept_from.values()), axis=0), 0.0, factors[kind_factor])
+        narrowed_by.append(tuple(rule for rule, which in (is_kept_from | blocked).items() if which.any()))
+    return Offer(kind, table, segments, age_limits, tuple(narrowed_by))
 
 
 def has_category(categories: pa.ChunkedArray, names: Sequence[str]) -> NDArray[np.bool_]:

@@ -11,6 +11,7 @@ from recsys_spark.ranking.top_n import Lists
 
 Array = NDArray[Any]
 Pairs = tuple[Array, Array]
+NONE: Pairs = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 def of_lists(lists: Lists) -> Pairs:

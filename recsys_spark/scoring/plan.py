@@ -15,6 +15,7 @@ from recsys_spark.errors import SettingsError
 from recsys_spark.python_tasks import ROW_GROUP_BYTES
 from recsys_spark.ranking import top_n
 from recsys_spark.ranking.survivors import cells_of
+from recsys_spark.scoring.choice import CLOSED_PAIRS
 from recsys_spark.scoring.python_memory import MIB, Room
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ _TENSORFLOW = 560 * MIB
 _ADDRESSES, _TENSORFLOW_ADDRESSES = 1536 * MIB, 2304 * MIB  # reserved and never touched
 _WRITING = 2 * ROW_GROUP_BYTES  # rows that wait to be written, and what is written of them
 _PLACE, _PAIR, _PAIR_BESIDE_BLOCK = 160, 48, 24  # a place of a pool and a left-out pair in NumPy and Arrow
+_CLOSED_PAIR = 64  # of an item that a full cap rules out
 _HISTORY_COLUMNS, _USER = 5, 80  # lists of 4-byte numbers; ids, segment and offsets
 
 
@@ -42,7 +44,8 @@ class Work(NamedTuple):
         vocabulary: V, items of the catalogue or of the model, whichever are more.
         dim: D of the item vectors, bias included; 0: the model has none.
         history_length: L.
-        num_left_out, max_left_out: (user, item) pairs that may not be listed, of all users and of the heaviest.
+        num_left_out: (user, item) pairs that may not be listed, of all users.
+        max_left_out: of the heaviest user, of tonight or judged.
         num_items: N.
         pool_items: ranked for each user before caps and re-ranking choose N; no fewer.
         num_similar: similar items for each item.
@@ -54,8 +57,11 @@ class Work(NamedTuple):
         matrix_bytes: of an item-to-item model, as stored; 0: it has none.
         num_models: how many a worker loads in the job.
         num_judged: recommenders whose lists for the gate the same job makes.
+        judged_users, judged_left_out: users and pairs of each.
         is_explained: reasons by encoding users again.
         num_cold: items of all cuts that are ranked by their features; each worker has a copy of their vectors.
+        has_caps: at most so many of a category or seller.
+        num_categories: of the mix that a user's list is calibrated to; 0: it is not.
     """
 
     num_users: int
@@ -77,6 +83,10 @@ class Work(NamedTuple):
     num_judged: int = 0
     is_explained: bool = False
     num_cold: int = 0
+    judged_users: int = 0
+    judged_left_out: int = 0
+    has_caps: bool = False
+    num_categories: int = 0
 
 
 class Plan(NamedTuple):
@@ -84,6 +94,7 @@ class Plan(NamedTuple):
 
     Attributes:
         num_partitions: tasks, and files of lists.
+        judged_partitions: tasks of each recommender that is judged.
         arrow_rows, arrow_bytes: an Arrow batch ends at whichever comes first; one user more passes the bytes.
         block_items, block_users: whose scores are made at a time.
         num_workers: of an executor, that have a task.
@@ -93,6 +104,7 @@ class Plan(NamedTuple):
     """
 
     num_partitions: int
+    judged_partitions: int
     arrow_rows: int
     arrow_bytes: int
     block_items: int
@@ -114,10 +126,13 @@ def planned(work: Work, room: Room, file_bytes: int) -> Plan:
     items, users = blocks(work)
     rows = arrow_rows(work)
     shared = work.num_models * (work.vocabulary * max(0, 2 * work.dim - 1) * 4 + work.matrix_bytes)
-    partitions = num_partitions(work, room.num_cores, file_bytes)
-    workers = min(room.num_workers, partitions * (1 + work.num_judged))
+    partitions, judged = (
+        num_partitions(work._replace(num_users=num), room.num_cores, file_bytes)
+        for num in (work.num_users, work.judged_users)
+    )
+    workers = min(room.num_workers, partitions + judged * work.num_judged)
     plan = Plan(
-        partitions, rows, ARROW_BYTES, items, users, workers,
+        partitions, judged, rows, ARROW_BYTES, items, users, workers,
         worker_bytes(work, rows, items, users), shared,
     )  # fmt: skip
     log.info(
@@ -145,8 +160,7 @@ def num_files(num_bytes: int, file_bytes: int) -> int:
 
 def arrow_rows(work: Work) -> int:
     """Users in an Arrow batch: as many as its bytes hold on average, in whole batches of users."""
-    mean_left_out = math.ceil(work.num_left_out / max(1, work.num_users))
-    rows = max(1, ARROW_BYTES // _user_bytes(work, mean_left_out))
+    rows = max(1, ARROW_BYTES // _user_bytes(work, math.ceil(_mean_left_out(work))))
     return rows // work.batch_users * work.batch_users or rows
 
 
@@ -161,8 +175,11 @@ def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> i
 
     What the heaviest user may not get counts in full, that of the others of the batch by its mean.
     """
-    mean_left_out = work.num_left_out / max(1, work.num_users)
-    pairs = min(work.num_left_out, work.max_left_out + min(rows, work.batch_users) * mean_left_out)
+    mean_left_out = _mean_left_out(work)
+    pairs = min(
+        work.num_left_out + work.judged_left_out,
+        work.max_left_out + min(rows, work.batch_users) * mean_left_out,
+    )
     block = 16 * work.vocabulary
     if work.dim:
         block = 8 * block_users * (cells_of(work.pool_items) + work.dim) + 4 * block_items * work.dim
@@ -173,9 +190,17 @@ def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> i
     if work.is_explained and work.dim:
         ranking += 20 * places * work.dim
     ranking += 3 * 4 * work.num_cold * work.dim  # as they came, unpacked, and their directions
+    if work.has_caps:
+        ranking += _CLOSED_PAIR * max(CLOSED_PAIRS, work.vocabulary)
+    ranking += 16 * work.batch_users * work.num_categories
     if work.has_network:
         ranking += _TENSORFLOW + _encoding(work)
     return int(_PYTHON + _WRITING + ranking)
+
+
+def _mean_left_out(work: Work) -> float:
+    """Of a user, of tonight or judged, whichever are more."""
+    return max(work.num_left_out / max(1, work.num_users), work.judged_left_out / max(1, work.judged_users))
 
 
 def _encoding(work: Work) -> int:

@@ -75,7 +75,7 @@ class Ranker:
             self._filled_by(lists, is_item_based, num_by_model, num_before_new),
             list_rows.either(is_by_model, self._name, POPULARITY),
             list_rows.either(is_by_model, self.model.version if self.model else None, None),
-            self._why_short(users, lists.num_items, is_capped | is_rest_capped),
+            self._why_short(users, group, lists.num_items, is_capped | is_rest_capped),
         )
 
     @property
@@ -85,10 +85,9 @@ class Ranker:
     def _drawn(self, users: pa.RecordBatch, group: Array, left_out: Pairs) -> tuple[Lists, Array]:
         user_idx, wanted = users["user_idx"].to_numpy(), self.settings.num_new_items
 
-        def rank(rows: Array, num_items: int) -> Lists:
-            return self.items.drawn(
-                user_idx[rows], group[rows], num_items, pairs.of_rows(left_out, rows, len(users))
-            )
+        def rank(rows: Array, num_items: int, closed: Pairs) -> Lists:
+            own = pairs.together(pairs.of_rows(left_out, rows, len(users)), closed)
+            return self.items.drawn(user_idx[rows], group[rows], num_items, own)
 
         return chosen(rank, np.full(len(users), wanted), wanted, 2 * wanted, self.items.limits)
 
@@ -133,10 +132,11 @@ class Ranker:
     def _within_rules(
         self, by: Rank, histories: Histories, group: Array, left_out: Pairs, wanted: Array, placed: Array
     ) -> tuple[Lists, Array]:
-        def rank(some: Array, num_items: int) -> Lists:
-            return by(
-                _of_rows(histories, some), group[some], num_items, pairs.of_rows(left_out, some, len(wanted))
-            )
+        rank_users = by(histories)
+
+        def rank(rows: Array, num_items: int, closed: Pairs) -> Lists:
+            own = pairs.together(pairs.of_rows(left_out, rows, len(wanted)), closed)
+            return rank_users(rows, group[rows], num_items, own)
 
         return chosen(
             rank, wanted, self.settings.num_items, self._pool_items, self.items.limits, placed,
@@ -166,9 +166,9 @@ class Ranker:
             return np.zeros(len(users), np.bool_)
         left_out = pairs.together(left_out, pairs.of_lists(lists))
 
-        def rank(rows: Array, num_items: int) -> Lists:
+        def rank(rows: Array, num_items: int, closed: Pairs) -> Lists:
             segments = users["segment"].take(pa.array(rows)).to_pylist()
-            own = pairs.of_rows(left_out, rows, len(users))
+            own = pairs.together(pairs.of_rows(left_out, rows, len(users)), closed)
             return self.items.most_popular(segments, group[rows], num_items, own)
 
         num_items = self.settings.num_items
@@ -198,12 +198,12 @@ class Ranker:
         sources = np.where(place < num_by_model[:, None], of_model, others)
         return list_rows.runs(sources, is_filled(lists), names)
 
-    def _why_short(self, users: pa.RecordBatch, num_items: Array, is_capped: Array) -> pa.Array:
-        """Null for a full list; else that candidates are too few, and which rules left some out."""
+    def _why_short(self, users: pa.RecordBatch, group: Array, num_items: Array, is_capped: Array) -> pa.Array:
+        """Null for a full list; else that candidates are too few, and which rules kept some from this user."""
         why: list[str | None] = [None] * len(users)
         for row in np.flatnonzero(num_items < self.settings.num_items):
             names = [name for name in LEFT_OUT if users[name][row].is_valid and len(users[name][row])]
-            names += self.items.offer.narrowed_by
+            names += self.items.offer.narrowed_by[group[row]]
             names += self.items.limit_names if is_capped[row] else ()
             why[row] = f"{TOO_FEW}: {', '.join(names)}" if names else TOO_FEW
         return pa.array(why, pa.string())

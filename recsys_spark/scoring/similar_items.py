@@ -65,8 +65,10 @@ def most_alike(model: LoadedModel, items: Catalogue) -> Alike:
 
     def after(item_idx: Array, num_similar: int) -> Lists:
         """As if the item were all that a user's history holds."""
-        own = np.arange(len(item_idx)), item_idx
-        return follow({"items": item_idx[:, None]}, np.zeros(len(item_idx), np.int64), num_similar, own)
+        users = np.arange(len(item_idx))
+        return follow({"items": item_idx[:, None]})(
+            users, np.zeros_like(users), num_similar, (users, item_idx)
+        )
 
     return after
 

@@ -12,7 +12,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
+from importlib import resources
 from importlib.metadata import distributions
+from importlib.resources.abc import Traversable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,8 +37,9 @@ from recsys_spark.scoring.rules import ListSettings
 
 log = logging.getLogger(__name__)
 
-# Packages that decide the last bit of a score.
-_CODE = ("recsys-spark", "numpy", "tensorflow", "tensorflow-cpu")
+# Packages that decide the last bit of a score, beside this one's own code.
+_PACKAGES = ("numpy", "numba", "llvmlite", "keras", "tensorflow", "tensorflow-cpu")
+_LEAST_CHECKED = 20  # users on average, however small the share
 _OF_USER = ("segment", "age", "is_control")
 _MADE = (
     "items",
@@ -85,7 +88,8 @@ def basis(items: Catalogue, model: KnownModel, settings: ListSettings, cold: Col
 def _parts(
     items: Catalogue, model: KnownModel, settings: ListSettings, cold: ColdItems | None, kind: Any, num_items: int
 ) -> Iterator[Any]:  # fmt: skip
-    yield [(name, found.version) for name in _CODE for found in distributions(name=name)]
+    yield [(name, found.version) for name in _PACKAGES for found in distributions(name=name)]
+    yield list(_sources(resources.files("recsys_spark")))
     yield model.name, sorted(model.files.items())
     yield settings._replace(batch_users=0, num_threads=0)  # neither decides what a list holds
     offer = items.offer
@@ -99,6 +103,15 @@ def _parts(
         yield from _first(items.categories, num_items)
     if cold is not None:
         yield from cold
+
+
+def _sources(folder: Traversable) -> Iterator[tuple[str, str]]:
+    """Name and sha256 of every Python file: the package's version does not say what a checkout has changed."""
+    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+        if entry.is_dir():
+            yield from _sources(entry)
+        elif entry.name.endswith(".py"):
+            yield entry.name, hashlib.sha256(entry.read_bytes()).hexdigest()
 
 
 def _first(categories: Categories, num_items: int) -> tuple[Any, Any]:
@@ -135,17 +148,21 @@ def parted(users: DataFrame, earlier: DataFrame, share: float, run_date: dt.date
     Args:
         users: of `with_fingerprint`.
         earlier: rows of LISTS of one night and cut.
-        share: of those who keep their list, drawn by hash of the user and the night, who are ranked as well.
+        share: of those who keep their list, drawn by hash of the user and the night, who are ranked as well; of
+            few users a larger share, so that about 20 are; 0: nobody.
     """
     earlier = only_by_model(earlier)
     # The hash reads every column of every user: once is enough. Losing an executor makes Spark do it again.
     same = users.select("user_idx", "user_id", "fingerprint").join(
         earlier.select("user_idx", "fingerprint"), ["user_idx", "fingerprint"], how="left_semi"
     )
-    is_checked = is_in_share(share, "checked", str(run_date))
-    same = same.select("user_idx", is_checked.alias("is_checked")).persist()
+    same = same.select("user_idx", "user_id").persist()
     try:
-        sample = same.where("is_checked")
+        num_kept = same.count()
+        log.info("lists_kept kept=%d", num_kept)
+        if share:
+            share = min(1.0, max(share, _LEAST_CHECKED / max(1, num_kept)))
+        sample = same.where(is_in_share(share, "checked", str(run_date)))
         yield Parted(
             users.join(same, "user_idx", how="left_anti"),
             (
@@ -178,15 +195,15 @@ def refuse_different(again: DataFrame, kept: DataFrame) -> None:
         lambda one, two: one & two, (F.col(name).eqNullSafe(F.col(f"old.{name}")) for name in _MADE)
     )
     told = again.join(old, "user_idx", how="inner").select(
-        "user_id", "old.ranked_on", is_same.alias("is_same")
+        "user_idx", "old.ranked_on", is_same.alias("is_same")
     )
-    different = F.when(~F.col("is_same"), F.struct("user_id", "ranked_on"))
+    different = F.when(~F.col("is_same"), F.struct("user_idx", "ranked_on"))
     [row] = told.agg(F.count("*"), F.count(different), F.min(different)).collect()
     num_checked, num_different, first = row
     if num_different:
         raise KeptListError(
             f"lists: {num_different} of {num_checked} users whose list was to be kept get another one when they are "
-            f"ranked again, the first is user_id {first['user_id']!r}, ranked on {first['ranked_on']}: workers that "
+            f"ranked again, the first is user_idx {first['user_idx']}, ranked on {first['ranked_on']}: workers that "
             "compute differently, or a cause of change that their fingerprint lacks; run recommend with "
             "--set recommend.only_changed=false, which ranks everybody, and report it"
         )

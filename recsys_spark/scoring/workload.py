@@ -18,6 +18,7 @@ from recsys_spark.scoring.rules import ListSettings
 
 def work(
     users: DataFrame,
+    judged: DataFrame,
     items: Catalogue,
     models: Iterable[KnownModel],
     settings: ListSettings,
@@ -29,23 +30,23 @@ def work(
     """Count the work; runs a Spark job over the users, and fetches the models to this machine.
 
     Args:
-        users: as `lists.with_history` gives them.
+        users, judged: as `lists.with_history` gives them.
         models: all that the job loads.
         num_judged: recommenders whose lists for the gate the same job makes.
         num_cold: items of all cuts that are ranked by their features.
     """
-    num_users, num_left_out, max_left_out = _counted(users)
+    counted = _counted(users, judged)
     chosen = {model.version: model for model in models}
     folders = [model.fetch(model.version) for model in chosen.values()]
     is_counted = any(model.name == transitions.NAME for model in chosen.values())
     known = len(items.item_ids)
     return Work(
-        num_users,
+        counted["num_users"],
         max([known, *(model.num_items for model in chosen.values())]),
         max((_dim(folder) for folder in folders), default=0),
         history_length,
-        num_left_out,
-        max_left_out,
+        counted["num_left_out"],
+        counted["max_left_out"],
         settings.num_items,
         settings.pool_items(items.limits is not None),
         num_similar,
@@ -61,14 +62,32 @@ def work(
         num_judged=num_judged,
         is_explained=settings.explain and not is_counted,
         num_cold=num_cold,
+        judged_users=counted["judged_users"],
+        judged_left_out=counted["judged_left_out"],
+        has_caps=items.limits is not None,
+        num_categories=items.categories.num if settings.rerank.by == "calibration" else 0,
     )
 
 
-def _counted(users: DataFrame) -> tuple[int, int, int]:
-    """Users, and the items left out: of all of them and of the heaviest."""
-    each = sum((F.coalesce(F.size(name), F.lit(0)) for name in LEFT_OUT), F.lit(0))
-    [row] = users.select(each.alias("num")).agg(F.count("*"), F.sum("num"), F.max("num")).collect()
-    return int(row[0]), int(row[1] or 0), int(row[2] or 0)
+def _counted(users: DataFrame, judged: DataFrame) -> dict[str, int]:
+    """Users, tonight's and judged ones, and the items left out: of all of either and of the heaviest."""
+    each = sum((F.coalesce(F.size(name), F.lit(0)) for name in LEFT_OUT), F.lit(0)).cast("long")
+    both = [
+        frame.select(each.alias("num"), F.lit(frame is judged).alias("is_judged"))
+        for frame in (users, judged)
+    ]
+    num_judged, num_tonight = (
+        F.when(F.col("is_judged"), F.col("num")),
+        F.when(~F.col("is_judged"), F.col("num")),
+    )
+    [row] = both[0].unionAll(both[1]).agg(
+        F.count(num_tonight).alias("num_users"),
+        F.sum(num_tonight).alias("num_left_out"),
+        F.max("num").alias("max_left_out"),
+        F.count(num_judged).alias("judged_users"),
+        F.sum(num_judged).alias("judged_left_out"),
+    ).collect()  # fmt: skip
+    return {name: int(number or 0) for name, number in row.asDict().items()}
 
 
 def _dim(folder: Path) -> int:

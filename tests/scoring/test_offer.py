@@ -23,11 +23,15 @@ def factors(made, segment, age):
     return made.factors[group, made.kind].tolist()
 
 
+def narrowed_by(made, segment, age):
+    return made.narrowed_by[made.groups(pa.array([segment], pa.string()), pa.array([age], pa.int32()))[0]]
+
+
 def test_without_rules_everybody_gets_what_is_available():
     made = offer(features(), 8)
     assert factors(made, "de", None) == [0, 0, 1, 1, 1, 1, 1, 0]
     assert made.factors.shape == (1, 2)
-    assert made.narrowed_by == ()
+    assert narrowed_by(made, "de", None) == ()
 
 
 def test_an_item_kept_to_segments_goes_to_no_other_user():
@@ -37,7 +41,8 @@ def test_an_item_kept_to_segments_goes_to_no_other_user():
     assert factors(made, "fr", None) == [0, 0, 0, 1, 1, 1, 1, 0]
     for other in ("at", "", None):
         assert factors(made, other, None) == [0, 0, 0, 0, 1, 1, 1, 0]
-    assert made.narrowed_by == ("segments",)
+    told = {segment: narrowed_by(made, segment, None) for segment in ("de", "fr", None)}
+    assert told == {"de": (), "fr": ("segments",), None: ("segments",)}
 
 
 def test_a_minimum_age_needs_a_known_age_that_has_reached_it():
@@ -51,7 +56,8 @@ def test_a_minimum_age_needs_a_known_age_that_has_reached_it():
         18: [1, 1, 1, 1, 1],
         99: [1, 1, 1, 1, 1],
     }
-    assert made.narrowed_by == ("min_age",)
+    told = {age: narrowed_by(made, "", age) for age in (None, 12, 18)}
+    assert told == {None: ("min_age",), 12: ("min_age",), 18: ()}
 
 
 def test_segment_and_age_must_both_fit():
@@ -74,7 +80,8 @@ def test_segment_and_age_must_both_fit():
 def test_blocked_items_and_categories_go_to_nobody():
     made = offer(features(), 8, blocked_items=["i4", "unknown"], blocked_categories=["b", "nothing"])
     assert factors(made, "", None) == [0, 0, 1, 0, 0, 1, 1, 0]
-    assert made.narrowed_by == ("blocked_items",)
+    assert narrowed_by(made, "", None) == ("blocked_items", "blocked_categories")
+    assert narrowed_by(offer(features(), 8, blocked_items=["unknown"]), "", None) == ()
 
 
 def test_boosts_of_several_categories_multiply():

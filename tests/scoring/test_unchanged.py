@@ -162,7 +162,7 @@ def test_a_kept_list_that_ranking_would_not_give_ends_the_job_and_nothing_is_wri
     assert outcome.exit_status == 17
     assert outcome.message.startswith(
         f"lists: 1 of {len(USERS) - 1} users whose list was to be kept get another one when they are ranked again, "
-        "the first is user_id 'u7', ranked on 2024-05-31: "
+        "the first is user_idx 7, ranked on 2024-05-31: "
     )
     after = [lake.read_rows(table, NEXT) for table in (tables.LISTS, tables.ITEM_LISTS, tables.SEGMENT_LISTS)]
     assert after == before
