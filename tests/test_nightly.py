@@ -64,7 +64,8 @@ def ndcg(root: Path, run_date: dt.date, split: str = "time") -> dict[str, float]
 @pytest.mark.parametrize("run_date", [FIRST, SECOND])
 def test_every_active_user_has_exactly_n_distinct_items(lake: Path, source: Path, run_date: dt.date) -> None:
     lists = recommended(lake, run_date)
-    assert set(lists) == listed_users(source) | {nights.ONE_EVENT}
+    newer = {nights.NEWER} if run_date == SECOND else set()
+    assert set(lists) == listed_users(source) | {nights.ONE_EVENT} | newer
     for row in lists.values():
         assert [item["rank"] for item in row["items"]] == [1, 2, 3, 4, 5]
         assert len({item["item_id"] for item in row["items"]}) == nights.N
@@ -77,6 +78,18 @@ def test_odd_ids_arrive_unchanged_and_one_event_is_enough_for_the_model(lake: Pa
     assert {item["source"] for item in lists[nights.ONE_EVENT]["items"]} == {"item_based"}
     assert lists[nights.NO_EVENT]["recommender"] == "popularity"
     assert lists[nights.NO_EVENT]["segment"] == "DE"
+
+
+def test_a_user_newer_than_the_model_is_encoded_from_history(lake: Path) -> None:
+    assert nights.NEWER not in recommended(lake, FIRST)
+    row = recommended(lake, SECOND)[nights.NEWER]
+    assert (row["recommender"], row["model_version"]) == (
+        "self_attention",
+        versions(lake, FIRST)["published"],
+    )
+    assert {item["source"] for item in row["items"]} == {"self_attention"}
+    # The next ones of the series, which only the history can tell.
+    assert {item["item_id"] for item in row["items"]} & {f"Drama-{number:03d}" for number in (8, 9, 10, 11)}
 
 
 def test_an_item_never_trained_is_never_the_models_choice(lake: Path) -> None:
@@ -343,7 +356,7 @@ def test_nights_out_of_order_with_too_few_users_to_train_are_whole(
     assert nights.content(root, THIRD) == third
     for run_date in (FIRST, SECOND, THIRD):
         lists = recommended(root, run_date)
-        assert set(lists) == listed_users(source) | {nights.ONE_EVENT}
+        assert set(lists) - {nights.NEWER} == listed_users(source) | {nights.ONE_EVENT}
         assert {row["recommender"] for row in lists.values()} == {"popularity"}
     assert nights.run(spark, chosen, THIRD).exit_status == 0  # now knows the events of the second
     in_order = tmp_path / "in-order"

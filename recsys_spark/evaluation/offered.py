@@ -108,16 +108,33 @@ def of_groups(lists: DataFrame, item_features: DataFrame, limits: Limits) -> Dat
     return parts[0].unionByName(parts[1])
 
 
-def of_new_items(lists: DataFrame, item_features: DataFrame, limits: Limits) -> DataFrame:
-    """Lists with more new items than their quota, and places of new items that are none."""
+def of_new_items(
+    lists: DataFrame, item_features: DataFrame, left_out: DataFrame, limits: Limits
+) -> DataFrame:
+    """Lists with more new items than their quota, or fewer though there are some; places of new items that are none.
+
+    Where caps are in force they may be why there are fewer: then this is not counted.
+
+    Args:
+        lists, left_out: as `short_without_cause` takes them.
+    """
     runs = F.filter("filled_by", lambda run: run["source"] == NEW_ITEMS)
     num = F.coalesce(F.get(runs, F.lit(0))["num_items"], F.lit(0))
-    found = lists.withColumn("num_new", num).where("num_new > 0")
+    lists = lists.withColumn("num_new", num)
+    found = lists.where("num_new > 0")
     many = counts(found, {"too_many_new_items": F.col("num_new") > limits.num_new_items})
     last = F.explode(F.slice("items", -F.col("num_new"), F.col("num_new"))).alias("item_idx")
-    old = item_features.where(F.col("num_events") > limits.new_item_events).select("item_idx")
-    places = found.select(last).join(old, "item_idx", how="inner")
-    return many.unionByName(counts(places, {"old_new_item": F.lit(True)}))
+    is_old = F.col("num_events") > limits.new_item_events
+    places = found.select(last).join(item_features.where(is_old).select("item_idx"), "item_idx", how="inner")
+    capped = limits.max_per_category or limits.max_per_seller
+    few = lists.where(F.col("num_new") < (0 if capped else limits.num_new_items))
+    new = item_features.where("is_available").where(~is_blocked(limits)).where(~is_old)
+    quota = F.least("num_left", F.lit(limits.num_new_items))
+    rules = {"too_few_new_items": F.col("num_new") < quota}
+    return (
+        many.unionByName(counts(places, {"old_new_item": F.lit(True)}))
+        .unionByName(counts(_with_num_left(few, new, left_out), rules))
+    )  # fmt: skip
 
 
 def short_without_cause(
@@ -137,23 +154,29 @@ def short_without_cause(
     short = lists.where(F.size("items") < num_items).withColumn("num_listed", F.size("items"))
     if limits.max_per_category or limits.max_per_seller:
         return _not_full(short, used, left_out, limits)
-    sets = used.groupBy("segments", "min_age").agg(F.count(F.lit(1)).alias("num_on_offer"))
+    left = _with_num_left(short, used, left_out)
+    return counts(left, {"short_without_cause": F.col("num_listed") < F.least("num_left", F.lit(num_items))})
+
+
+def _with_num_left(lists: DataFrame, items: DataFrame, left_out: DataFrame) -> DataFrame:
+    """Add `num_left`: how many of the items the user may get and are not left out."""
+    sets = items.groupBy("segments", "min_age").agg(F.count(F.lit(1)).alias("num_on_offer"))
     num_on_offer = (
-        short.crossJoin(sets)
+        lists.crossJoin(sets)
         .where(may_get())
         .groupBy("user_idx")
         .agg(F.sum("num_on_offer").alias("num_on_offer"))
     )
     gone = (
-        left_out.join(short.select("user_idx", "user_segment", "age"), "user_idx", how="inner")
-        .join(used.select("item_idx", "segments", "min_age"), "item_idx", how="inner")
+        left_out.join(lists.select("user_idx", "user_segment", "age"), "user_idx", how="inner")
+        .join(items.select("item_idx", "segments", "min_age"), "item_idx", how="inner")
         .where(may_get())
         .groupBy("user_idx")
         .agg(F.count(F.lit(1)).alias("num_gone"))
     )
-    left = F.coalesce("num_on_offer", F.lit(0)) - F.coalesce("num_gone", F.lit(0))
-    rows = short.join(num_on_offer, "user_idx", how="left").join(gone, "user_idx", how="left")
-    return counts(rows, {"short_without_cause": F.col("num_listed") < F.least(left, F.lit(num_items))})
+    num_left = F.coalesce("num_on_offer", F.lit(0)) - F.coalesce("num_gone", F.lit(0))
+    both = lists.join(num_on_offer, "user_idx", how="left").join(gone, "user_idx", how="left")
+    return both.withColumn("num_left", num_left)
 
 
 def _not_full(short: DataFrame, used: DataFrame, left_out: DataFrame, limits: Limits) -> DataFrame:

@@ -36,6 +36,7 @@ def broken_rules(
     """
     own = offered.with_users(lists, user_features)
     each = [rows.select("user_idx", F.explode("items").alias("item_idx")) for rows in left_out.values()]
+    every = reduce(DataFrame.unionByName, each).distinct()
     parts = [
         _within_a_list(lists, num_items),
         _users(lists, user_features),
@@ -43,10 +44,8 @@ def broken_rules(
         *[offered.of_users(lists, rows, rule) for rule, rows in left_out.items()],
         offered.of_items(own, item_features, limits),
         offered.of_groups(lists, item_features, limits),
-        offered.of_new_items(lists, item_features, limits),
-        offered.short_without_cause(
-            own, item_features, reduce(DataFrame.unionByName, each).distinct(), num_items, limits
-        ),
+        offered.of_new_items(own, item_features, every, limits),
+        offered.short_without_cause(own, item_features, every, num_items, limits),
     ]
     return reduce(DataFrame.unionByName, parts)
 

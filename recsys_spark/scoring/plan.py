@@ -32,7 +32,7 @@ _TENSORFLOW = 560 * MIB
 _ADDRESSES, _TENSORFLOW_ADDRESSES = 1536 * MIB, 2304 * MIB  # reserved and never touched
 _WRITING = 2 * ROW_GROUP_BYTES  # rows that wait to be written, and what is written of them
 _PLACE, _PAIR, _PAIR_BESIDE_BLOCK = 160, 48, 24  # a place of a pool and a left-out pair in NumPy and Arrow
-_CLOSED_PAIR = 64  # of an item that a full cap rules out
+_CLOSED_PAIR = 72  # of an item that a full cap rules out
 _HISTORY_COLUMNS, _USER = 5, 80  # lists of 4-byte numbers; ids, segment and offsets
 
 

@@ -96,6 +96,16 @@ def test_under_caps_a_list_may_be_short_only_when_every_other_item_is_of_a_full_
     assert counted(spark, [listed(3, 2, 5, 11, 12)], limits, num_items=9) == {"short_without_cause": 1}
 
 
+@pytest.mark.slow
+def test_a_list_may_lack_new_items_only_when_none_on_offer_to_the_user_is_left(spark):
+    limits = Limits(num_new_items=2, new_item_events=3)
+    rows = [listed(3, 2, 11, 12, new=2), listed(3, 2, 3, 11, new=1), listed(3, 2, 3, 4), listed(3, 2, 3, 5)]
+    left_out = [(11, 12), (12, 11), (12, 12), (13, 11)]  # the last user could get 12
+    assert counted(spark, rows, limits, left_out) == {"too_few_new_items": 1}
+    assert counted(spark, rows[1:2], limits) == {"too_few_new_items": 1}
+    assert counted(spark, rows[1:2], limits._replace(max_per_category=3)) == {}  # a cap may be why
+
+
 def test_what_enough_of_the_last_nights_showed_is_shown_often(spark):
     nights = [
         ("u3", 30, "a"),

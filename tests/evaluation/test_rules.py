@@ -78,7 +78,7 @@ def counts(spark):
 
 def test_every_rule_is_counted(counts):
     of_settings = {"ineligible_item", "blocked_item", "too_many_of_category", "too_many_of_seller",
-                   "too_many_new_items", "old_new_item"}  # fmt: skip
+                   "too_many_new_items", "too_few_new_items", "old_new_item"}  # fmt: skip
     assert set(counts) == set(BROKEN) | of_settings
 
 

@@ -42,6 +42,26 @@ def test_equals_brute_force_in_double_precision_with_seen_and_unavailable_items(
     assert as_rows(got) == brute_force(users, items, allowed, num_items, seen)
 
 
+@pytest.mark.parametrize(
+    ("vocabulary", "dim"), [(60_000, 17), pytest.param(5_000_000, 9, marks=pytest.mark.slow)]
+)
+def test_a_thousand_of_a_large_catalogue_equal_brute_force(vocabulary, dim):
+    rng = np.random.default_rng(11)
+    users = rng.normal(size=(7, dim)).astype(np.float32)
+    items = rng.standard_normal((vocabulary, dim), np.float32)
+    items[: vocabulary // 2] = np.sort(items[: vocabulary // 2], axis=0)
+    is_allowed = rng.random(vocabulary) < 0.9
+    seen = [np.unique(rng.integers(0, vocabulary, num)) for num in (50_000, 0, 90, 3_000, 1, 90, 90)]
+    left_out = np.repeat(np.arange(7), [len(own) for own in seen]), np.concatenate(seen)
+    got = top_n(users, candidates(items, is_allowed), 1000, left_out)
+    for row, user in enumerate(users):
+        scores = np.where(is_allowed, items.astype(np.float64) @ user.astype(np.float64), -np.inf)
+        scores[seen[row]] = -np.inf
+        best = np.lexsort((np.arange(vocabulary), -scores))[:1000]
+        assert got.item_idx[row].tolist() == best.tolist()
+        assert got.scores[row] == pytest.approx(scores[best], rel=1e-12)
+
+
 def test_equal_scores_come_by_item_idx_however_many_tie():
     items = np.ones((3000, 4), dtype=np.float32)
     items[2500] = 2

@@ -25,12 +25,14 @@ from recsys_spark.scoring.catalogue import catalogue
 from recsys_spark.scoring.forms import Vectors
 from recsys_spark.scoring.known_models import LoadedModel
 from recsys_spark.scoring.ranker import ranker
-from recsys_spark.scoring.rules import ListSettings, Rerank
+from recsys_spark.scoring.rules import NO_RULES, ListSettings, Rerank, Rules
 
 DAY = dt.date(2024, 5, 31)
 
 
-def write_inputs(folder: Path, vocabulary: int, dim: int, length: int, seen: list[int]) -> None:
+def write_inputs(
+    folder: Path, vocabulary: int, dim: int, length: int, seen: list[int], rules: Rules = NO_RULES
+) -> None:
     """Item vectors, a catalogue, and a batch whose users have seen so many items each."""
     rng, item_idx = np.random.default_rng(1), np.arange(2, vocabulary)
     np.save(folder / "vectors.npy", rng.normal(size=(vocabulary, dim)).astype(np.float32))
@@ -49,7 +51,7 @@ def write_inputs(folder: Path, vocabulary: int, dim: int, length: int, seen: lis
         "num_events": np.ones(len(item_idx), np.int64),
     }
     counts = {"segment": [""] * len(item_idx), "item_idx": item_idx, "popularity": 1.0 / item_idx}
-    (folder / "catalogue").write_bytes(pickle.dumps(catalogue(pa.table(features), pa.table(counts))))
+    (folder / "catalogue").write_bytes(pickle.dumps(catalogue(pa.table(features), pa.table(counts), rules)))
     num = len(seen)
     ints = _lists(rng.integers(2, vocabulary, (num, length)).astype(np.int32))
     floats = _lists(np.ones((num, length), np.float32))
@@ -104,6 +106,7 @@ def main(folder: Path, num_items: int, pool_items: int, batch_users: int, num_tr
         list(write_partition(place, rank, pa.ipc.open_stream(file)))
     status = Path("/proc/self/status").read_text().splitlines()
     [peak] = [line.split()[1] for line in status if line.startswith("VmHWM")]
+    assert "tensorflow" not in sys.modules  # this encoder does without
     print(int(peak) * 1024 - vectors.nbytes)
 
 

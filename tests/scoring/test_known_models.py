@@ -1,11 +1,16 @@
 import datetime as dt
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from recsys_spark.errors import TrainingError
+from recsys_spark.models import transitions
+from recsys_spark.models.transitions import Transitions
 from recsys_spark.scoring import known_models
 from recsys_spark.scoring.known_models import KnownModel
 from recsys_spark.transforms import index
@@ -104,3 +109,34 @@ def test_a_model_whose_index_is_not_a_prefix_of_todays_is_refused(spark):
     swapped = spark.createDataFrame([("b", 2), ("a", 3), ("c", 4)], schema)
     with pytest.raises(TrainingError, match="not a prefix of item_index"):
         known_models.refuse_another_index(model, swapped)
+
+
+WORKER = """
+import json, sys
+import numpy as np
+from pathlib import Path
+from threadpoolctl import threadpool_info
+import pyspark.worker
+from recsys_spark.scoring import forms, known_models, lists
+given = json.loads(sys.argv[1])
+known_models.cap_threads(1)
+blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+fetch = lambda version: Path(given["folder"])
+model = known_models.KnownModel("transitions", given["version"], None, given["files"], 4, "", fetch)
+form = known_models.load(model, 1).form
+rank = forms.ranking(form, np.array([0, 0, 1, 1], np.int32), np.array([[0.0, 1.0]]))
+best = rank({"items": np.array([[0, 2]], np.int32)})(np.array([0]), np.array([0]), 1, None)
+print(json.dumps({"best": best.item_idx.tolist(), "blas": blas, "has_tensorflow": "tensorflow" in sys.modules}))
+"""
+
+
+def test_a_worker_of_transitions_imports_no_tensorflow_and_has_one_thread(tmp_path):
+    starts, neighbours, weights = np.array([0, 0, 0, 1, 1]), np.array([3], np.int32), np.ones(1, np.float32)
+    model = Transitions(starts, neighbours, weights, np.arange(4) >= 2, 0.5)
+    version, files = transitions.save(tmp_path, {}, model)
+    given = json.dumps({"folder": str(tmp_path), "version": version, "files": files})
+    done = subprocess.run([sys.executable, "-c", WORKER, given], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["best"], told["has_tensorflow"]) == ([[3]], False)
+    assert told["blas"] and set(told["blas"]) == {1}

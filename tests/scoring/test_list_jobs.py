@@ -54,7 +54,8 @@ def write_features(spark, lake, day):
     for cut in ("test", "night"):
         for i in ITEMS:
             add(tables.ITEM_FEATURES, item_idx=i, item_id=f"i{i}", categories=["x", f"c{i % 3}"], is_available=i != 13,
-                num_events=i, num_users=i, popularity=100.0 - i, features=[1.0], segments=[], cut=cut)  # fmt: skip
+                num_events=i, num_users=i, popularity=100.0 - i, features=[1.0], segments=[], seller=f"s{i // 2}",
+                cut=cut)  # fmt: skip
             add(tables.SEGMENT_POPULARITY, segment="", item_idx=i, popularity=100.0 - i, cut=cut)
         for u in USERS:
             add(
@@ -98,15 +99,22 @@ def save_model(lake, folder, day, item_index_hash):
     lake.write_rows(tables.MODELS, day, models)
 
 
-@pytest.fixture(scope="module")
-def lake(config, spark, tmp_path_factory):
-    lake = Lake(config.lake.root)
-    write_features(spark, lake, D)
+def lake_of(spark, root, model_folder, days=(D,)):
+    """A lake in which recommend can start: features of these days, and a model."""
+    lake = Lake(str(root))
+    for day in days:
+        write_features(spark, lake, day)
     for kind, table, numbers in (("user", tables.USER_INDEX, USERS), ("item", tables.ITEM_INDEX, ITEMS)):
         lake.append_rows(table, [full(table, **{f"{kind}_id": f"{kind[0]}{n}", f"{kind}_idx": n}, run_date=D)
                                  for n in numbers])  # fmt: skip
     fingerprint = index.prefix_hash(lake.read(spark, tables.ITEM_INDEX), "item", max(ITEMS) + 1).first()[0]
-    save_model(lake, tmp_path_factory.mktemp("model"), D, fingerprint)
+    save_model(lake, model_folder, D, fingerprint)
+    return lake
+
+
+@pytest.fixture(scope="module")
+def lake(config, spark, tmp_path_factory):
+    lake = lake_of(spark, config.lake.root, tmp_path_factory.mktemp("model"))
     job("recommend")(spark, lake, config, D)
     return lake
 

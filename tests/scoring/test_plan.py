@@ -14,6 +14,7 @@ from recsys_spark.ranking import top_n
 from recsys_spark.scoring import plan
 from recsys_spark.scoring.plan import Work, planned
 from recsys_spark.scoring.python_memory import Room
+from recsys_spark.scoring.rules import NO_RULES, Rules
 
 GIB, MIB = 1 << 30, 1 << 20
 ROOM = Room(num_workers=2, num_cores=2, num_bytes=16 * GIB, each=None, is_shared_once=True, source="here")
@@ -142,6 +143,27 @@ def test_vectors_of_cold_items_lie_in_every_worker_with_their_directions():
     assert more.worker_bytes - planned(WORK, ROOM, FILE).worker_bytes == 10_000 * 65 * 4 * 3
 
 
+def test_full_caps_rule_out_a_million_pairs_at_a_time_or_all_of_one_user():
+    for vocabulary, pairs in ((100_000, 1 << 20), (3_000_000, 3_000_000)):
+        work = WORK._replace(vocabulary=vocabulary)
+        more = planned(work._replace(has_caps=True), ROOM, FILE).worker_bytes
+        assert more - planned(work, ROOM, FILE).worker_bytes == 72 * pairs
+
+
+def test_the_mix_that_lists_are_calibrated_to_is_counted():
+    more = planned(WORK._replace(num_categories=5_000), ROOM, FILE).worker_bytes
+    assert more - planned(WORK, ROOM, FILE).worker_bytes == 256 * 5_000 * 16
+
+
+def test_judged_users_have_tasks_of_their_own_and_the_heaviest_of_them_is_counted():
+    few = WORK._replace(num_users=100, num_left_out=0, max_left_out=5_000_000, num_judged=2)
+    many = few._replace(judged_users=1_000_000, judged_left_out=90_000_000)
+    room = ROOM._replace(num_cores=40, num_workers=40, num_bytes=64 * GIB)
+    made = planned(many, room, FILE)
+    assert (made.num_partitions, made.judged_partitions, made.num_workers) == (1, 120, 40)
+    assert made.worker_bytes - planned(few, room, FILE).worker_bytes > 5_000_000 * 20
+
+
 def test_the_plan_is_logged_in_one_line(caplog):
     with caplog.at_level("INFO", "recsys_spark"):
         planned(WORK, ROOM, FILE)
@@ -190,9 +212,20 @@ def test_a_limit_on_addresses_that_no_worker_can_keep_is_refused():
 
 @pytest.mark.parametrize("heaviest", [90, 400_000])
 def test_a_worker_takes_no_more_than_the_plan_says_and_not_much_less(tmp_path, heaviest):
-    vocabulary, seen = 500_000, [90] * 512
+    seen = [90] * 512
     seen[300] = heaviest
-    write_inputs(tmp_path, vocabulary, 65, 50, seen)
+    # 1.0 when the loops are compiled on the way, 1.3 when an earlier process has compiled them.
+    assert 1.0 <= said_to_taken(tmp_path, seen) < 1.4
+
+
+def test_caps_that_nobodys_list_can_meet_take_no_more_than_the_plan_says(tmp_path):
+    ratio = said_to_taken(tmp_path, [90] * 64, rules=Rules(max_per_category=1))  # 50 categories, 100 places
+    assert 1.0 <= ratio < 1.6
+
+
+def said_to_taken(tmp_path, seen, rules=NO_RULES):
+    vocabulary = 500_000
+    write_inputs(tmp_path, vocabulary, 65, 50, seen, rules)
     given = {
         "folder": str(tmp_path),
         "num_items": 100,
@@ -209,7 +242,9 @@ def test_a_worker_takes_no_more_than_the_plan_says_and_not_much_less(tmp_path, h
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    work = Work(512, vocabulary, 65, 50, sum(seen), heaviest, 100, 100, 20, 256, num_counts=vocabulary)
-    said = plan.worker_bytes(work, 512, *plan.blocks(work))
-    # 1.0 when the loops are compiled on the way, 1.3 when an earlier process has compiled them.
-    assert 1.0 <= said / int(done.stdout) < 1.4
+    has_caps = rules.max_per_category > 0
+    work = Work(
+        len(seen), vocabulary, 65, 50, sum(seen), max(seen), 100, 200 if has_caps else 100, 20, 256,
+        num_counts=vocabulary, has_caps=has_caps,
+    )  # fmt: skip
+    return plan.worker_bytes(work, len(seen), *plan.blocks(work)) / int(done.stdout)

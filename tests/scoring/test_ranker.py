@@ -11,7 +11,7 @@ from recsys_spark.scoring.forms import Vectors
 from recsys_spark.scoring.known_models import LoadedModel
 from recsys_spark.scoring.ranker import TOO_FEW
 from recsys_spark.scoring.ranker import ranker as packed
-from recsys_spark.scoring.rules import NO_RULES, ListSettings
+from recsys_spark.scoring.rules import NO_RULES, ListSettings, Rerank
 from recsys_spark.scoring.similar_items import most_alike
 
 RNG = np.random.default_rng(1)
@@ -237,6 +237,19 @@ def test_without_its_reason_an_item_scores_as_much_less_as_stated():
     plain = ranker(items(), model(), 5, 8).lists(batch)
     assert listed(plain) == listed(got)
     assert plain["because"].to_pylist() == plain["because_scores"].to_pylist() == [[], [], []]
+
+
+def test_in_a_re_ranked_list_a_reason_is_still_the_fall_of_the_models_own_score():
+    categories, history = {i: [f"c{i % 3}"] for i in range(2, V)}, [4, 5, 6]
+    made = ranker(items(categories=categories), model(), 6, explain=True, rerank=Rerank("diversity", 0.6, 12))
+    got = made.lists(users((history, history, "", False)))
+    shown, own = scores(got)[0], [score_of(history, item) for item in listed(got)[0]]
+    assert shown == pytest.approx(np.minimum.accumulate(own).tolist(), abs=1e-5)
+    assert shown != pytest.approx(own, abs=1e-5)  # some were lowered
+    for item, score, gone, stated in zip(
+        listed(got)[0], own, got["because"].to_pylist()[0], got["because_scores"].to_pylist()[0], strict=True
+    ):
+        assert stated == pytest.approx(score - score_of([i for i in history if i != gone], item), abs=1e-5)
 
 
 def score_of(history, item):

@@ -6,7 +6,7 @@ from collections import Counter
 import nights
 import numpy as np
 import pytest
-from test_list_jobs import ITEMS, USERS, full, job, save_model, write_features
+from test_list_jobs import USERS, job, lake_of
 from test_ranker import V, items
 
 from recsys_spark import cli, night, tables
@@ -18,7 +18,6 @@ from recsys_spark.scoring import lists, unchanged
 from recsys_spark.scoring.forms import HISTORY
 from recsys_spark.scoring.known_models import KnownModel
 from recsys_spark.scoring.rules import ListSettings, Rerank, Rules
-from recsys_spark.transforms import index
 
 D = dt.date(2024, 5, 31)
 NEXT = D + dt.timedelta(days=1)
@@ -46,14 +45,7 @@ def recommend(spark, root, day, **changes):
 def root(spark, tmp_path_factory):
     """Two nights with the same features, the first one done."""
     root = tmp_path_factory.mktemp("lake")
-    lake = Lake(str(root))
-    for day in (D, NEXT):
-        write_features(spark, lake, day)
-    for kind, table, numbers in (("user", tables.USER_INDEX, USERS), ("item", tables.ITEM_INDEX, ITEMS)):
-        lake.append_rows(table, [full(table, **{f"{kind}_id": f"{kind[0]}{n}", f"{kind}_idx": n}, run_date=D)
-                                 for n in numbers])  # fmt: skip
-    told = index.prefix_hash(lake.read(spark, tables.ITEM_INDEX), "item", max(ITEMS) + 1).first()[0]
-    save_model(lake, tmp_path_factory.mktemp("model"), D, told)
+    lake_of(spark, root, tmp_path_factory.mktemp("model"), (D, NEXT))
     assert recommend(spark, root, D).exit_status == 0
     return root
 
@@ -174,6 +166,9 @@ def test_new_items_drawn_every_night_are_refused_since_no_list_could_be_kept(roo
         SettingsError, match=r"recommend.only_changed would keep no list: rules.num_new_items 1"
     ):
         config(root, rules__num_new_items=1)
+    with pytest.raises(SettingsError, match=r"would keep no list: rules.max_nights 1 takes"):
+        config(root, rules__max_nights=1)
+    config(root, rules__max_nights=2)
 
 
 # Fingerprints ---------------------------------------------------------------------------------------
