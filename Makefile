@@ -7,7 +7,7 @@ PYTEST := $(JAVA) .venv/bin/pytest
 COMPILE := .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	--no-annotate --upgrade
 
-.PHONY: help setup demo test test-slow test-cluster test-jars test-stack trial bench package lint format lock clean
+.PHONY: help setup demo test test-slow test-cluster test-jars test-stack trial bench package workers lint format lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ bench: setup  ## the benchmarks; each prints its figures as JSON last
 
 package: setup  ## dist/recsys_spark.zip, the code that Spark sends to a cluster's workers, and the wheel
 	@scripts/package.sh
+
+workers: setup  ## dist/workers.tar.gz, this project and all its packages, for a cluster's workers that have Python alone
+	@.venv/bin/python scripts/workers.py
 
 lint: setup  ## ruff, strict types, who may import whom
 	@.venv/bin/ruff format --check .

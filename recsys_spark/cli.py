@@ -242,7 +242,8 @@ def as_known(error: BaseException) -> RecsysError | None:
             )
         return SettingsError(
             f"the Python workers lack the package {lacking[1]}: start the job with PYSPARK_PYTHON set to an "
-            "environment that has this project's packages, or ship one with --archives"
+            "environment that has this project's packages, or send them: `make workers`, and spark.archives as the "
+            "README shows"
         )
     gone = re.search(
         r"(?:FileNotFoundException|PATH_NOT_FOUND)[^\n]*?((?:file|s3a?|hdfs|abfss?):[^\s\"']+)", text

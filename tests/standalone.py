@@ -60,12 +60,18 @@ def cluster(folder: Path, num_workers: int = 2) -> Iterator[Cluster]:
         wait_for(lambda: not kill_all(mark), 20)
 
 
+def python_alone(folder: Path) -> Path:
+    """Python without any package."""
+    venv.create(folder, with_pip=False)
+    return folder / "bin" / "python"
+
+
 def bare_python(folder: Path) -> Path:
     """The packages of this Python without the project: a path file does not read the path files of where it leads."""
-    venv.create(folder, with_pip=False)
+    python = python_alone(folder)
     own = next((folder / "lib").glob("python*/site-packages"))
     (own / "packages.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return folder / "bin" / "python"
+    return python
 
 
 def _start(folder: Path, env: dict[str, str], host: str, name: str, *options: str) -> subprocess.Popen[bytes]:
@@ -108,9 +114,18 @@ class Driver:
 
 @contextmanager
 def drive(
-    on: Cluster, name: str, arguments: list[str], py_files: list[str], conf: dict[str, str] | None = None
+    on: Cluster,
+    name: str,
+    arguments: list[str],
+    py_files: list[str],
+    conf: dict[str, str] | None = None,
+    python: Path | None = None,
 ) -> Iterator[Driver]:
-    """The console script as a driver on the cluster, with its UI and its event log on; killed if it still runs."""
+    """The console script as a driver on the cluster, with its UI and its event log on; killed if it still runs.
+
+    Args:
+        python: of the workers; None: one that has this project's packages, but not its code.
+    """
     folder = on.folder / name
     (folder / "events").mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as held:
@@ -136,7 +151,7 @@ def drive(
         "spark.py_files": json.dumps(py_files),
     }
     flags = [part for key, value in options.items() for part in ("--set", f"{key}={value}")]
-    env = {**os.environ, MARK: on.mark, "PYSPARK_PYTHON": str(on.python)}
+    env = {**os.environ, MARK: on.mark, "PYSPARK_PYTHON": str(python or on.python)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*RECSYS, *arguments, *flags], env=env, stdout=log, stderr=log)
     try:

@@ -7,6 +7,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +24,8 @@ from recsys_spark import night, tables
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-PACKAGE = Path(__file__).parent.parent / "scripts" / "package.sh"
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+PACKAGE, WORKERS = SCRIPTS / "package.sh", SCRIPTS / "workers.py"
 LISTS = (tables.SEGMENT_LISTS, tables.ITEM_LISTS, tables.LISTS, tables.RECOMMENDATIONS)
 CHANGES = {"train__epochs": "2"}
 
@@ -64,8 +66,10 @@ def copy(local: Path, tmp_path: Path) -> Path:
     return root
 
 
-def arguments(command: str, root: Path, source: Path) -> list[str]:
-    flags = [part for option in nights.options(root, source, **CHANGES) for part in ("--set", option)]
+def arguments(command: str, root: Path, source: Path, **changes: str) -> list[str]:
+    flags = [
+        part for option in nights.options(root, source, **CHANGES, **changes) for part in ("--set", option)
+    ]
     return [command, "--date", str(FIRST), *flags]
 
 
@@ -146,6 +150,22 @@ def test_a_night_on_a_cluster_makes_the_tables_of_local_mode(
     assert {event["Task Info"]["Executor ID"] for event in ended} == {"0", "1"}
     assert hashes(root) == hashes(local)
     assert nights.content(root) == nights.content(local)
+
+
+def test_workers_that_have_python_alone_are_sent_all_they_need(
+    spark: SparkSession, cluster: Cluster, source: Path, tmp_path: Path
+) -> None:
+    counted = {"recommend__recommender": "transitions"}
+    chosen = nights.settings(tmp_path / "local", source, **CHANGES, **counted)
+    assert nights.run(spark, chosen, FIRST).exit_status == 0
+    archive = tmp_path / "workers.tar.gz"
+    subprocess.run([sys.executable, str(WORKERS), "--out", str(archive), "--without-tensorflow"], check=True)
+    sent = {"spark.archives": f"{archive}#packages", "spark.executorEnv.PYTHONPATH": "packages"}
+    job = arguments("nightly", tmp_path / "lake", source, **counted)
+    python = standalone.python_alone(tmp_path / "python")
+    with standalone.drive(cluster, "archive", job, [], sent, python) as driver:
+        assert driver.wait() == 0, driver.told()[-3000:]
+    assert nights.content(tmp_path / "lake") == nights.content(tmp_path / "local")
 
 
 def test_an_executor_killed_in_the_middle_of_scoring_changes_no_list(
