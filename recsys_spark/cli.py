@@ -42,6 +42,7 @@ _REQUIRED = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",  # few files of a useful size
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.unionOutputPartitioning": "false",  # else frames of one partition each are one task, one after the other
     "spark.scheduler.mode": "FAIR",  # jobs of two threads share the cores, small steps do not wait for large ones
 }
 

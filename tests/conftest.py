@@ -25,6 +25,7 @@ def spark() -> Iterator[SparkSession]:
         .config("spark.driver.extraJavaOptions", f"{nights.SHORT_JOBS} -XX:+ErrorFileToStderr")
         .config("spark.python.sql.dataFrameDebugging.enabled", "false")  # a column then takes half the calls
         .config("spark.sql.shuffle.partitions", "3")  # tiny frames; 3 so that partitioning faults show
+        .config("spark.sql.unionOutputPartitioning", "false")  # as in cli.session
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.ansi.enabled", "true")
         .config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")

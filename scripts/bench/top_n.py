@@ -62,13 +62,10 @@ def main() -> None:
     flat.add(items)
 
     def by_faiss() -> list[np.ndarray]:
-        lists = []
-        for start, rows, idx in blocks():
-            _, best = flat.search(users[start : start + BLOCK], TOP + SEEN)
-            is_seen = np.isin(best + ITEMS * np.arange(BLOCK)[:, None], idx + ITEMS * rows)
-            order = np.argsort(is_seen, axis=1, kind="stable")[:, :TOP]
-            lists.append(np.take_along_axis(best, order, axis=1))
-        return lists
+        _, best = flat.search(users, TOP + SEEN)  # all at once: in blocks of 256 it takes twice as long
+        is_seen = np.isin(best + ITEMS * np.arange(USERS)[:, None], seen_items + ITEMS * seen_rows)
+        order = np.argsort(is_seen, axis=1, kind="stable")[:, :TOP]
+        return [np.take_along_axis(best, order, axis=1)[:BLOCK]]
 
     def argpartition() -> list[np.ndarray]:
         lists = []

@@ -82,11 +82,11 @@ def test_recommend_keeps_every_rule_of_the_settings_and_check_counts_it(root, sp
 
 
 def test_check_finds_what_lists_made_without_rules_break(root, spark):
-    recommended(spark, root, {"num_new_items": 1, "new_item_events": 3})
+    long, quota = {"recommend.num_items": 8}, {"num_new_items": 1, "new_item_events": 3}
+    recommended(spark, root, quota, **long)
+    rules = RULES | dict.fromkeys(quota, 0)
     with pytest.raises(RuleBrokenError) as raised:
-        job("check")(
-            spark, Lake(str(root)), config(root, RULES | {"num_new_items": 0, "new_item_events": 0}), D
-        )
+        job("check")(spark, Lake(str(root)), config(root, rules, **long), D)
     for broken in (
         "blocked_item",
         "too_many_of_seller",
