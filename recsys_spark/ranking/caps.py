@@ -31,11 +31,15 @@ class Caps:
         starts: int64 [V + 1].
         groups: int32.
         most: int64 [number of groups], how many items of each a list may hold.
+        member_starts, members: the other way round: group g has the items `members[member_starts[g] :
+            member_starts[g + 1]]`.
     """
 
     starts: Array
     groups: Array
     most: Array
+    member_starts: Array
+    members: Array
 
 
 def caps(limits: Sequence[tuple[Categories, int]]) -> Caps:
@@ -70,7 +74,14 @@ def caps(limits: Sequence[tuple[Categories, int]]) -> Caps:
         next_place += sizes
         first_group += kind.num
     most_of = np.repeat([most for _, most in limits], [kind.num for kind, _ in limits])
-    return Caps(pools.fixed(starts, np.int64), pools.fixed(groups, np.int32), pools.fixed(most_of, np.int64))
+    sizes = np.bincount(groups, minlength=len(most_of))
+    members = np.repeat(np.arange(vocabulary, dtype=np.int32), np.diff(starts))[
+        np.argsort(groups, kind="stable")
+    ]
+    return Caps(
+        pools.fixed(starts, np.int64), pools.fixed(groups, np.int32), pools.fixed(most_of, np.int64),
+        pools.fixed(np.append(0, np.cumsum(sizes)), np.int64), pools.fixed(members, np.int32),
+    )  # fmt: skip
 
 
 def capped(
@@ -103,22 +114,24 @@ def capped(
 
 
 def closed(listed: Array, limits: Caps) -> tuple[Array, Array]:
-    """The items that may not follow what lists hold, as pairs (user row, item_idx), in order.
+    """The items that may not follow what lists hold, as pairs (user row, item_idx), by user; some more than once.
 
     Args:
         listed: item_idx [B, E], 0 pads; these items are among the pairs.
     """
     pools.check_items(listed, len(limits.starts) - 1, "listed")
-    rows, item_idx = _closed(pools.fixed(listed, np.int64), limits.starts, limits.groups, limits.most)
+    rows, item_idx = _closed(
+        pools.fixed(listed, np.int64), limits.starts, limits.groups, limits.most, limits.member_starts,
+        limits.members,
+    )  # fmt: skip
     return rows, item_idx
 
 
 @compiled
-def _closed(listed: Array, starts: Array, groups: Array, most: Array) -> tuple[Array, Array]:
-    used, is_listed = (
-        np.zeros(len(most), np.int64),
-        np.zeros(len(starts), np.bool_),
-    )  # cleaned after each user
+def _closed(
+    listed: Array, starts: Array, groups: Array, most: Array, member_starts: Array, members: Array
+) -> tuple[Array, Array]:
+    used = np.zeros(len(most), np.int64)  # cleaned after each user
     rows, item_idx, num = np.empty(0, np.int64), np.empty(0, np.int64), 0
     for is_counting in (True, False):
         if not is_counting:
@@ -126,21 +139,20 @@ def _closed(listed: Array, starts: Array, groups: Array, most: Array) -> tuple[A
         for user in range(len(listed)):
             for item in listed[user]:
                 if item > 0:
-                    is_listed[item] = True
-                    for group in groups[starts[item] : starts[item + 1]]:
-                        used[group] += 1
-            for item in range(len(starts) - 1):
-                is_closed = is_listed[item]
-                for group in groups[starts[item] : starts[item + 1]]:
-                    is_closed |= used[group] >= most[group]
-                if is_closed:
                     if not is_counting:
                         rows[num], item_idx[num] = user, item
                     num += 1
+                    for group in groups[starts[item] : starts[item + 1]]:
+                        used[group] += 1
             for item in listed[user]:
                 if item > 0:
-                    is_listed[item] = False
                     for group in groups[starts[item] : starts[item + 1]]:
+                        if used[group] >= most[group]:
+                            first, last = member_starts[group], member_starts[group + 1]
+                            if not is_counting:
+                                rows[num : num + last - first] = user
+                                item_idx[num : num + last - first] = members[first:last]
+                            num += last - first
                         used[group] = 0
     return rows, item_idx
 

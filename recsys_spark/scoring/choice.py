@@ -72,7 +72,7 @@ def _within(
     found, is_short = capped(pool, limits, width, held)
     is_capped = np.asarray(found.num_items < np.minimum(pool.num_items, wanted))
     short = np.flatnonzero(is_short & (found.num_items < wanted))
-    num_users = max(1, CLOSED_PAIRS // max(1, len(limits.starts) - 1))
+    num_users = max(1, CLOSED_PAIRS // max(1, len(limits.members)))
     for first in range(0, len(short), num_users):
         some = short[first : first + num_users]
         while len(some):
@@ -82,7 +82,7 @@ def _within(
             more, is_short = capped(pool, limits, int(missing.max()), listed)
             is_capped[some] |= more.num_items < np.minimum(pool.num_items, missing)
             _append(found, some, more, np.minimum(more.num_items, missing))
-            some = some[is_short & (more.num_items < missing)]
+            some = some[is_short & (more.num_items > 0) & (more.num_items < missing)]
     return found, is_capped
 
 

@@ -60,7 +60,7 @@ class Work(NamedTuple):
         judged_users, judged_left_out: users and pairs of each.
         is_explained: reasons by encoding users again.
         num_cold: items of all cuts that are ranked by their features; each worker has a copy of their vectors.
-        has_caps: at most so many of a category or seller.
+        num_grouped: pairs of an item and a category or seller of which lists may hold so many at most; 0: any number.
         num_categories: of the mix that a user's list is calibrated to; 0: it is not.
     """
 
@@ -85,7 +85,7 @@ class Work(NamedTuple):
     num_cold: int = 0
     judged_users: int = 0
     judged_left_out: int = 0
-    has_caps: bool = False
+    num_grouped: int = 0
     num_categories: int = 0
 
 
@@ -190,8 +190,8 @@ def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> i
     if work.is_explained and work.dim:
         ranking += 20 * places * work.dim
     ranking += 3 * 4 * work.num_cold * work.dim  # as they came, unpacked, and their directions
-    if work.has_caps:
-        ranking += _CLOSED_PAIR * max(CLOSED_PAIRS, work.vocabulary)
+    if work.num_grouped:
+        ranking += _CLOSED_PAIR * max(CLOSED_PAIRS, work.num_grouped)
     ranking += 16 * work.batch_users * work.num_categories
     if work.has_network:
         ranking += _TENSORFLOW + _encoding(work)

@@ -64,7 +64,7 @@ def work(
         num_cold=num_cold,
         judged_users=counted["judged_users"],
         judged_left_out=counted["judged_left_out"],
-        has_caps=items.limits is not None,
+        num_grouped=len(items.limits.groups) if items.limits else 0,
         num_categories=items.categories.num if settings.rerank.by == "calibration" else 0,
     )
 

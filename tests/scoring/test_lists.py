@@ -2,9 +2,10 @@ import datetime as dt
 
 import pyarrow as pa
 import pytest
+from pyspark.sql import functions as F
 
 from recsys_spark import tables
-from recsys_spark.scoring import lists
+from recsys_spark.scoring import lists, workload
 from recsys_spark.scoring.catalogue import catalogue
 from recsys_spark.scoring.rules import ListSettings
 
@@ -108,6 +109,19 @@ def test_only_users_with_truth_are_judged(spark):
     users = spark.createDataFrame([(2, "a"), (3, "b")], "user_idx int, user_id string")
     truth = spark.createDataFrame([(3, [9])], f"user_idx int, items {INTS}")
     assert [row.user_id for row in lists.only_judged(users, truth).collect()] == ["b"]
+
+
+def test_the_work_counts_tonights_users_the_judged_and_the_heaviest_of_both(users, items, spark):
+    heavy = spark.createDataFrame(
+        [(9, list(range(2, 50)), [7])], f"user_idx int, seen {INTS}, blocked {INTS}"
+    )
+    judged = heavy.withColumn("shown", F.lit(None).cast(INTS))
+    judged = judged.unionByName(judged.withColumn("seen", F.lit(None).cast(INTS)))
+    work = workload.work(users, judged, items, [], ListSettings(2, 8, 1), 5, 10, 2)
+    assert (work.num_users, work.num_left_out) == (3, 3)
+    assert (work.judged_users, work.judged_left_out, work.max_left_out) == (2, 50, 49)
+    none = workload.work(users, judged.limit(0), items, [], ListSettings(2, 8, 1), 5, 10, 2)
+    assert (none.judged_users, none.judged_left_out, none.max_left_out) == (0, 0, 2)
 
 
 def test_fallbacks_count_for_the_recommender_that_is_judged(users, items):

@@ -144,10 +144,9 @@ def test_vectors_of_cold_items_lie_in_every_worker_with_their_directions():
 
 
 def test_full_caps_rule_out_a_million_pairs_at_a_time_or_all_of_one_user():
-    for vocabulary, pairs in ((100_000, 1 << 20), (3_000_000, 3_000_000)):
-        work = WORK._replace(vocabulary=vocabulary)
-        more = planned(work._replace(has_caps=True), ROOM, FILE).worker_bytes
-        assert more - planned(work, ROOM, FILE).worker_bytes == 72 * pairs
+    for num_grouped, pairs in ((100_000, 1 << 20), (3_000_000, 3_000_000)):
+        more = planned(WORK._replace(num_grouped=num_grouped), ROOM, FILE).worker_bytes
+        assert more - planned(WORK, ROOM, FILE).worker_bytes == 72 * pairs
 
 
 def test_the_mix_that_lists_are_calibrated_to_is_counted():
@@ -245,6 +244,6 @@ def said_to_taken(tmp_path, seen, rules=NO_RULES):
     has_caps = rules.max_per_category > 0
     work = Work(
         len(seen), vocabulary, 65, 50, sum(seen), max(seen), 100, 200 if has_caps else 100, 20, 256,
-        num_counts=vocabulary, has_caps=has_caps,
+        num_counts=vocabulary, num_grouped=vocabulary if has_caps else 0,
     )  # fmt: skip
     return plan.worker_bytes(work, len(seen), *plan.blocks(work)) / int(done.stdout)

@@ -78,9 +78,10 @@ def told(root):
 
 
 def test_users_keep_their_lists_and_the_table_is_that_of_ranking_everybody(root, spark, caplog):
-    with caplog.at_level("INFO"):
-        assert recommend(spark, root, NEXT).exit_status == 0
+    with caplog.at_level("INFO"):  # of so few users all are checked, whatever share was asked for
+        assert recommend(spark, root, NEXT, recommend__checked_share=0.01).exit_status == 0
     assert ranked(root) == BY_POPULARITY
+    assert f"lists_kept kept={len(USERS) - 1}" in caplog.messages
     assert f"lists_checked checked={len(USERS) - 1}" in caplog.messages
     [plan] = [message for message in caplog.messages if message.startswith("plan ")]
     assert plan.startswith(f"plan users={len(USERS)} ")  # one to rank, the others to check
@@ -250,6 +251,19 @@ def test_the_basis_is_what_the_lists_of_the_model_are_made_of_and_nothing_else(m
         {"cold": cold._replace(vectors=2 * cold.vectors)},
     ]
     found = [base, *(basis(model, **{**same, **how}) for how in others)]
+    assert len(set(found)) == len(found)
+
+
+def test_the_basis_covers_the_code(model, tmp_path, monkeypatch):
+    (tmp_path / "inner").mkdir()
+    monkeypatch.setattr(unchanged.resources, "files", lambda package: tmp_path)
+    found = [basis(model)]
+    for name in ("one.py", "inner/two.py"):
+        for line in ("1\n", "2\n"):
+            (tmp_path / name).write_text(line)
+            found.append(basis(model))
+    (tmp_path / "inner" / "notes.txt").write_text("no code")
+    assert basis(model) == found[-1]
     assert len(set(found)) == len(found)
 
 
