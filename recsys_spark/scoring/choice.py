@@ -80,7 +80,6 @@ def _within(
             pool = rank(rows[some], pool.item_idx.shape[1], closed(listed, limits))
             missing = wanted[some] - found.num_items[some]
             more, is_short = capped(pool, limits, int(missing.max()), listed)
-            is_capped[some] |= more.num_items < np.minimum(pool.num_items, missing)
             _append(found, some, more, np.minimum(more.num_items, missing))
             some = some[is_short & (more.num_items > 0) & (more.num_items < missing)]
     return found, is_capped

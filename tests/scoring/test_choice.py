@@ -56,7 +56,8 @@ def test_lists_within_caps_are_the_walk_through_the_whole_ranking(seed, at_a_tim
     rng = np.random.default_rng(seed)
     num_users, num_items, most = 7, 8, int(rng.integers(1, 4))
     num_groups = int(rng.integers(1, 9))  # few of them leave lists short
-    of_item = [[], [], *(rng.permutation(num_groups)[: rng.integers(0, 3)].tolist() for _ in range(V - 2))]
+    sizes = rng.choice([0, 1, 1, 1, 1, 1, 1, 2], V - 2)
+    of_item = [[], [], *(rng.permutation(num_groups)[:size].tolist() for size in sizes)]
     rankings = [rng.permutation(np.arange(2, V))[: rng.integers(3, V)].tolist() for _ in range(num_users)]
     rankings[0] = sorted(rankings[0], key=lambda item: of_item[item])  # one group after the other
     held = rng.integers(2, V, (num_users, 2)) * (rng.random((num_users, 2)) < 0.5)
@@ -80,6 +81,19 @@ def test_lists_within_caps_are_the_walk_through_the_whole_ranking(seed, at_a_tim
         others = set(rankings[user]) - set(items) - set(held[user].tolist())
         if len(items) < wanted[user] and others:  # only caps can have kept these out
             assert is_capped[user]
+
+
+def test_what_an_earlier_pool_gave_counts_in_the_next():
+    first, second, third = (
+        range(2, 11),
+        range(11, 17),
+        range(17, 22),
+    )  # nine of one group, six and five of others
+    of_item = [[], [], *([0] for _ in first), *([1] for _ in second), *([2] for _ in third)]
+    ranking, asked = [*first, *second, *third], []
+    lists, _ = chosen(ranked_by([ranking], asked), np.array([6]), 6, 10, capped_by(of_item, 3, 2))
+    assert lists.item_idx.tolist() == [[2, 3, 11, 12, 17, 18]]
+    assert asked == [10, 10]  # the first pool ends within the second group
 
 
 def test_re_ordering_chooses_among_what_the_caps_leave_of_the_pools():

@@ -101,6 +101,14 @@ def test_the_cap_counts_over_model_and_popularity_together_and_a_short_list_says
                                          f"{TOO_FEW}: max_per_category, max_per_seller"]  # fmt: skip
 
 
+def test_a_short_list_names_only_the_rules_that_kept_something_from_its_own_user():
+    only, min_age = {i: ["de"] for i in range(2, 16)}, dict.fromkeys(range(16, 30), 18)
+    made = ranker(items(only=only, min_age=min_age), None, 40)
+    rows = [(None, None, "de", False), (None, None, "de", False), (None, None, "", False)]
+    told = made.lists(users(*rows, ages=[18, 17, 40]))["reason"].to_pylist()
+    assert told == [TOO_FEW, f"{TOO_FEW}: min_age", f"{TOO_FEW}: segments"]
+
+
 def test_a_seller_is_capped_too():
     catalogue = items(sellers={2: "x", 3: "x", 4: "x", 5: "y"}, rules=Rules(max_per_seller=1))
     assert listed(ranker(catalogue, None, 4).lists(users(NOBODY))) == [[2, 5, 6, 7]]
