@@ -43,7 +43,8 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     lake.write(spark, tables.SIMILAR_ITEMS, run_date, similar)
     places = lake.num_rows(tables.LISTS, run_date, "night") * config.recommend.num_items
     has_reasons = config.recommend.explain or config.recommend.recommender == "transitions"
-    num_files = plan.num_files(published.num_bytes(places, has_reasons), config.recommend.file_mib * MIB)
+    num_bytes = published.num_bytes(places, config.recommend.num_reasons if has_reasons else 0)
+    num_files = plan.num_files(num_bytes, config.recommend.file_mib * MIB)
     tonight = partitions.in_file_order(partitions.in_partitions(tonight, num_files))
     lake.write_made(tables.RECOMMENDATIONS, run_date, [published.published(tonight, items)])
 

@@ -170,6 +170,7 @@ def _settings(config: Config) -> ListSettings:
         chosen.batch_users,
         chosen.num_threads,
         chosen.explain,
+        chosen.num_reasons,
         config.rules.num_new_items,
         Rerank(**config.rerank.model_dump()),
         chosen.item_based_max_events,

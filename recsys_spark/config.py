@@ -148,6 +148,7 @@ class RecommendSettings(Section):
     item_based_max_events: Annotated[int, Field(ge=0)]
     cold_items: Literal["left_out", "by_features"]
     explain: bool
+    num_reasons: Count
     control_share: Share
     only_changed: bool
     checked_share: Share

@@ -323,6 +323,12 @@ def test_transitions_fill_the_lists_of_a_whole_night_and_the_metrics_tell_what_r
     by_model = [row for row in lists.values() if row["recommender"] == "transitions"]
     assert len(by_model) >= nights.USERS
     assert {row["model_version"] for row in by_model} == {versions(copy, FIRST)["published"]}
+    told = [item["because"] for row in by_model for item in row["items"] if item["source"] == "transitions"]
+    assert {len(because) for because in told} == {1, 2}
+    assert all(one["score"] >= other["score"] > 0 for one, *others in told for other in [one, *others])
+    assert not any(
+        item["because"] for row in lists.values() for item in row["items"] if item["source"] == "popularity"
+    )
     assert ndcg(copy, FIRST)["transitions"] > ndcg(copy, FIRST)["popularity"] + 0.1
     told = {
         (row["recommender"], row["metric"]): row

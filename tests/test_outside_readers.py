@@ -20,8 +20,7 @@ LISTED = {
     "rank": 1,
     "score": 0.5,
     "source": "transitions",
-    "because": "i9",
-    "because_score": 0.25,
+    "because": [{"item_id": "i9", "score": 0.25}],
 }
 README = (Path(__file__).parent.parent / "README.md").read_text()
 
@@ -32,7 +31,7 @@ def lake_root(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     lake = Lake(root)
     for day, user in ((dt.date(2024, 3, 1), "old"), (dt.date(2024, 3, 2), "new, odd ☕")):
         rows = [
-            (user, [("i1", 1, 0.5, "transitions", "i9", 0.25)], "transitions", None, "", False, None, day)
+            (user, [("i1", 1, 0.5, "transitions", [("i9", 0.25)])], "transitions", None, "", False, None, day)
         ]
         lake.write(
             spark, tables.RECOMMENDATIONS, day, spark.createDataFrame(rows, tables.RECOMMENDATIONS.schema)

@@ -37,7 +37,10 @@ def live_list(recommendations: pa.Table, item_features: pa.Table, user_id: str) 
             "title": titles.get(item["item_id"]),
             "score": item["score"],
             "source": item["source"],
-            "because": titles.get(item["because"]) or item["because"],
+            "because": ", ".join(
+                dict.fromkeys(titles.get(one["item_id"]) or one["item_id"] for one in item["because"])
+            )
+            or None,
         }
         for item in listed
     ]

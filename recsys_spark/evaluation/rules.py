@@ -69,16 +69,19 @@ def _within_a_list(lists: DataFrame, num_items: int) -> DataFrame:
     steps = F.zip_with(later, scores, lambda score, before: (score <= before) | score.isNull())
     has_bad_score = F.exists(scores, lambda score: score.isNull() | F.isnan(score))
     num_placed = F.aggregate("filled_by", F.lit(0), lambda num, source: num + source["num_items"])
-    reasons = F.size("because"), F.size("because_scores")
-    num_reasons = F.when(F.greatest(*reasons) > 0, F.least(*reasons))
-    sizes = F.array(F.size("scores"), num_placed, F.coalesce(num_reasons, size))
+    num_reasons = F.size("because")
+    uneven_reasons = ~num_reasons.eqNullSafe(F.size("because_scores")) | F.coalesce(
+        F.when(size > 0, num_reasons % size).otherwise(num_reasons) > 0, F.lit(False)
+    )
+    sizes = F.array(F.size("scores"), num_placed)
     rules = {
         "list_missing": F.col("items").isNull(),
         "list_too_long": size > num_items,
         "short_without_reason": (size < num_items) & F.col("reason").isNull(),
         "full_with_reason": (size == num_items) & F.col("reason").isNotNull(),
         "duplicate_item": F.size(F.array_distinct("items")) < size,
-        "uneven_columns": F.col("items").isNotNull() & F.exists(sizes, lambda other: ~other.eqNullSafe(size)),
+        "uneven_columns": F.col("items").isNotNull()
+        & (F.exists(sizes, lambda other: ~other.eqNullSafe(size)) | uneven_reasons),
         "rising_score": F.exists(F.slice(steps, 1, F.greatest(size - 1, F.lit(0))), lambda falls: ~falls),
         "bad_score": has_bad_score,
     }

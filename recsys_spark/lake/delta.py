@@ -81,7 +81,8 @@ def snapshot(store: storage.Store, table: Table, version: int | None = None) -> 
     """The table at `version` (None: now), or None when it was never created.
 
     Raises:
-        BadDataError: the log is damaged, or names a feature that a plain list of files cannot honour.
+        BadDataError: the log is damaged, names a feature that a plain list of files cannot honour, or has not the
+            columns of this version.
     """
     _refuse_emptied_log(store, table)
     try:
@@ -99,6 +100,7 @@ def snapshot(store: storage.Store, table: Table, version: int | None = None) -> 
             f"table {table.name}: uses {', '.join(sorted(features))}, which readers of its file list cannot "
             "honour; drop the feature or rewrite the table"
         )
+    _refuse_other_columns(store, table, handle)
     actions = pa.table(handle.get_add_actions(flatten=True)).to_pylist()
     files = [
         CommittedFile(
@@ -110,6 +112,18 @@ def snapshot(store: storage.Store, table: Table, version: int | None = None) -> 
         for action in actions
     ]
     return Snapshot(handle, handle.version(), sorted(files, key=lambda file: file.path))
+
+
+def _refuse_other_columns(store: storage.Store, table: Table, handle: DeltaTable) -> None:
+    stored = {field.name: field.type for field in handle.schema().fields}
+    expected = {field.name: field.type for field in Schema.from_json(table.schema.json()).fields}
+    others = [name for name, kind in expected.items() if stored.get(name) != kind]
+    if others:
+        raise BadDataError(
+            f"table {table.name} at {store.spark_uri(table.name)}: written by another version of this project: "
+            f"{', '.join(others)} missing or of another type; go on with that version, set lake.root to a new folder, "
+            "or move this table's folder away: the next night makes a new one"
+        )
 
 
 def _text(value: Any) -> str | None:

@@ -59,14 +59,6 @@ def pairs(column: pa.ListArray) -> tuple[Array, Array]:
     return np.repeat(np.arange(len(num)), num), column.flatten().to_numpy(zero_copy_only=False)
 
 
-def elements(column: pa.ListArray, num_elements: Array) -> Array:
-    """The elements of all lists, `num_elements` [B] each; an empty or null row has as many zeros."""
-    given = column.flatten().to_numpy(zero_copy_only=False)
-    out = np.zeros(num_elements.sum(), given.dtype)
-    out[np.repeat(lengths(column) > 0, num_elements)] = given
-    return out
-
-
 def places(num_elements: Array) -> Array:
     """The place of every element within its list, from 0."""
     starts = np.cumsum(num_elements) - num_elements

@@ -61,35 +61,41 @@ def ranking(form: Form, kind: Array, factors: Array, cold: ColdItems | None = No
 
 
 def explaining(
-    form: Form, kind: Array, factors: Array, is_costly_allowed: bool, cold: ColdItems | None = None
+    form: Form,
+    kind: Array,
+    factors: Array,
+    num_reasons: int,
+    is_costly_allowed: bool,
+    cold: ColdItems | None = None,
 ) -> Explain | None:
     """What gives the reasons of lists that `ranking` made, from the same histories and groups.
 
     Args:
+        num_reasons: R, of each listed item.
         is_costly_allowed: false: only where a reason costs next to nothing, as it does for transitions; a
             network has to encode a user again for each event, and then gives none.
     """
     if isinstance(form, Transitions):
-        return _from_sums(form, kind, factors)
+        return _from_sums(form, kind, factors, num_reasons)
     if not is_costly_allowed:
         return None
 
     def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
         listed = warm_and_cold.vectors_of(form.item_vectors, cold, lists.item_idx)
-        return by_leaving_out(histories, lists, form.encode, listed)
+        return by_leaving_out(histories, lists, form.encode, listed, num_reasons)
 
     return explain
 
 
-def _from_sums(form: Transitions, kind: Array, factors: Array) -> Explain:
+def _from_sums(form: Transitions, kind: Array, factors: Array, num_reasons: int) -> Explain:
     matrix = ItemItem(form.starts, form.neighbours, form.weights)
 
     def explain(histories: Histories, group: Array, lists: Lists) -> Reasons:
         items = histories["items"]
         weights = history_weights(items, form.history_decay)
-        parts = item_item.contributions(items, weights, matrix, lists.item_idx, 1)
+        parts = item_item.contributions(items, weights, matrix, lists.item_idx, num_reasons)
         boosts = factors[group[:, None], kind[lists.item_idx]]
-        return Reasons(parts.item_idx[:, :, 0], parts.scores[:, :, 0] * boosts)
+        return Reasons(parts.item_idx, parts.scores * boosts[:, :, None])
 
     return explain
 

@@ -17,7 +17,7 @@ from recsys_spark.ranking import warm_and_cold
 from recsys_spark.ranking.top_n import Lists
 from recsys_spark.ranking.warm_and_cold import Both, ColdItems
 from recsys_spark.scoring.forms import Explain, Histories, Rank, RankUsers, Vectors, by_inner_product
-from recsys_spark.scoring.reasons import Reasons, nothing
+from recsys_spark.scoring.reasons import Reasons, nothing, take_in
 
 NAME = "item_based"
 
@@ -29,6 +29,7 @@ def item_based(
     kind: Array,
     factors: Array,
     is_trained: NDArray[np.bool_],
+    num_reasons: int,
     cold: ColdItems | None = None,
 ) -> tuple[Rank, Explain]:
     """What ranks items by the sum of their cosines with the user's own, and what gives the reasons of such lists.
@@ -39,6 +40,7 @@ def item_based(
     Args:
         kind, factors: [V], [G, K], of an `Offer`.
         is_trained: [V]; events of other items say nothing.
+        num_reasons: R.
         cold: items beside the form's own.
     """
     if cold is not None:
@@ -65,14 +67,10 @@ def item_based(
         events, vectors = own(histories)
         listed = warm_and_cold.vectors_of(form.directions, cold, lists.item_idx)  # [B, N, D]
         listed = listed.astype(np.float64)
-        best = nothing(lists)
+        best, users = nothing(lists, num_reasons), np.arange(len(events))
         for place in range(events.shape[1] - 1, -1, -1):  # the newer event wins a tie
             parts = np.einsum("bd,bnd->bn", vectors[:, place], listed)
-            is_better = (parts > best.scores) & (lists.item_idx > 0)
-            best = Reasons(
-                np.where(is_better, events[:, place, None], best.item_idx),
-                np.where(is_better, parts, best.scores),
-            )
+            take_in(best, users, events[:, place], np.where(lists.item_idx > 0, parts, 0.0))
         return best
 
     return rank, explain

@@ -80,13 +80,13 @@ def either(condition: Array, yes: str | None, no: str | None) -> pa.Array:
 
 
 def _told(values: Array, filled: Array, is_told: Array, dtype: type) -> pa.ListArray:
-    """One list a row; empty where no reasons are given."""
+    """One list a row, R of each item; empty where no reasons are given."""
     if not is_told.any():
         return columns.lists(np.zeros(len(values), np.int64), pa.array(np.zeros(0, dtype)))
     told = filled & is_told[:, None]
-    return columns.lists(told.sum(axis=1), pa.array(_where(values, told).astype(dtype)))
+    return columns.lists(told.sum(axis=1) * values.shape[2], pa.array(_where(values, told).astype(dtype)))
 
 
 def _where(values: Array, is_wanted: Array) -> Array:
-    """The wanted of [B, N], in their order."""
-    return values.reshape(-1) if is_wanted.all() else values[is_wanted]
+    """The wanted of [B, N, ...], in their order, as one row."""
+    return (values if is_wanted.all() else values[is_wanted]).reshape(-1)

@@ -21,7 +21,7 @@ from recsys_spark.scoring.python_memory import MIB, Room
 log = logging.getLogger(__name__)
 
 PLACE_BYTES = 14  # of a listed place in Parquet, reasons left out
-REASON_BYTES = 11  # of its reason
+REASON_BYTES = 11  # of each of its reasons
 ARROW_BYTES = 16 * MIB  # of users that one Arrow batch hands to Python
 _TASKS_PER_CORE = 3
 _TASK_SCORES = 400_000_000  # fewer are not worth a task: a worker that has to start takes as long
@@ -32,6 +32,7 @@ _TENSORFLOW = 560 * MIB
 _ADDRESSES, _TENSORFLOW_ADDRESSES = 1536 * MIB, 2304 * MIB  # reserved and never touched
 _WRITING = 2 * ROW_GROUP_BYTES  # rows that wait to be written, and what is written of them
 _PLACE, _PAIR, _PAIR_BESIDE_BLOCK = 160, 48, 24  # a place of a pool and a left-out pair in NumPy and Arrow
+_REASON = 48  # in NumPy and Arrow
 _CLOSED_PAIR = 72  # of an item that a full cap rules out
 _HISTORY_COLUMNS, _USER = 5, 80  # lists of 4-byte numbers; ids, segment and offsets
 
@@ -61,6 +62,7 @@ class Work(NamedTuple):
         is_explained: reasons by encoding users again.
         num_cold: items of all cuts that are ranked by their features; each worker has a copy of their vectors.
         num_grouped: pairs of an item and a category or seller of which lists may hold so many at most; 0: any number.
+        num_reasons: of a listed item.
         num_categories: of the mix that a user's list is calibrated to; 0: it is not.
     """
 
@@ -86,6 +88,7 @@ class Work(NamedTuple):
     judged_users: int = 0
     judged_left_out: int = 0
     num_grouped: int = 0
+    num_reasons: int = 0
     num_categories: int = 0
 
 
@@ -192,7 +195,7 @@ def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> i
     ranking += 3 * 4 * work.num_cold * work.dim  # as they came, unpacked, and their directions
     if work.num_grouped:
         ranking += _CLOSED_PAIR * max(CLOSED_PAIRS, work.num_grouped)
-    ranking += 16 * work.batch_users * work.num_categories
+    ranking += 16 * work.batch_users * work.num_categories + _REASON * places * work.num_reasons
     if work.has_network:
         ranking += _TENSORFLOW + _encoding(work)
     return int(_PYTHON + _WRITING + ranking)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
 from recsys_spark import tables
@@ -14,8 +16,10 @@ from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import ids_by_idx
 
 _PLACE_BYTES = 15  # of a listed place in Parquet, reasons left out
-_REASON_BYTES = 13  # of its reason
+_REASON_BYTES = 13  # of each reason
 _SCHEMA = tables.RECOMMENDATIONS.schema
+
+Array = NDArray[Any]
 
 
 def published(lists: DataFrame, item_features: pa.Table) -> Made:
@@ -35,25 +39,39 @@ def published(lists: DataFrame, item_features: pa.Table) -> Made:
     return Made(lists, spell, _SCHEMA)
 
 
-def num_bytes(num_places: int, has_reasons: bool) -> int:
-    """What so many listed places take in files of RECOMMENDATIONS, about."""
-    return num_places * (_PLACE_BYTES + (_REASON_BYTES if has_reasons else 0))
+def num_bytes(num_places: int, num_reasons: int) -> int:
+    """What so many listed places of so many reasons each take in files of RECOMMENDATIONS, about."""
+    return num_places * (_PLACE_BYTES + _REASON_BYTES * num_reasons)
 
 
 def _places(lists: pa.RecordBatch, item_ids: pa.Array) -> pa.ListArray:
     """One list of structs a row."""
     num_items = columns.lengths(lists["items"])
-    because = columns.elements(lists["because"], num_items)
-    is_none = because == 0
     struct = {
         "item_id": item_ids.take(lists["items"].flatten()),
         "rank": pa.array((columns.places(num_items) + 1).astype(np.int32)),
         "score": lists["scores"].flatten(),
         "source": _sources(lists["filled_by"]),
-        "because": item_ids.take(pa.array(because, mask=is_none)),
-        "because_score": pa.array(columns.elements(lists["because_scores"], num_items), mask=is_none),
+        "because": _reasons(lists, num_items, item_ids),
     }
     return columns.lists(num_items, pa.StructArray.from_arrays(list(struct.values()), names=list(struct)))
+
+
+def _reasons(lists: pa.RecordBatch, num_items: Array, item_ids: pa.Array) -> pa.ListArray:
+    """Those of every place of every list: as many as its list has zeros behind."""
+    num = columns.lengths(lists["because"])
+    of_each = num // np.maximum(num_items, 1)  # R, or 0
+    place = np.repeat(np.cumsum(num_items) - num_items, num) + columns.places(num) // np.repeat(of_each, num)
+    because = lists["because"].flatten().to_numpy(zero_copy_only=False)
+    is_one = because > 0
+    structs = pa.StructArray.from_arrays(
+        [
+            item_ids.take(pa.array(because[is_one])),
+            lists["because_scores"].flatten().filter(pa.array(is_one)),
+        ],
+        names=["item_id", "score"],
+    )
+    return columns.lists(np.bincount(place[is_one], minlength=num_items.sum()), structs)
 
 
 def _sources(filled_by: pa.ListArray) -> pa.Array:

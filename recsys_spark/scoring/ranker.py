@@ -96,7 +96,7 @@ class Ranker:
     ) -> tuple[Lists, Reasons, Array, Array]:
         """What the model's vectors place, why, whose caps dropped some [B], and who had too few events for more."""
         lists = empty_lists(len(users), self.settings.num_items)
-        reasons, is_capped = nothing(lists), np.zeros(len(users), np.bool_)
+        reasons, is_capped = nothing(lists, self.settings.num_reasons), np.zeros(len(users), np.bool_)
         is_item_based = np.zeros(len(users), np.bool_)
         if self.model is None or self.rank is None or not (length := columns.longest(users["items"])):
             return lists, reasons, is_capped, is_item_based
@@ -222,9 +222,9 @@ def ranker(
     few = None
     # transitions are item-based by themselves
     if settings.item_based_max_events and isinstance(form, Vectors):
-        few = item_based(form, *offered, model.is_trained, cold)
+        few = item_based(form, *offered, model.is_trained, settings.num_reasons, cold)
     rank = ranking(form, *offered, cold)
-    explain = explaining(form, *offered, settings.explain, cold)
+    explain = explaining(form, *offered, settings.num_reasons, settings.explain, cold)
     return Ranker(items, model, rank, explain, settings, few, cold)
 
 

@@ -37,6 +37,7 @@ class ListSettings(NamedTuple):
     batch_users: int
     num_threads: int
     explain: bool = False
+    num_reasons: int = 1
     num_new_items: int = 0
     rerank: Rerank = Rerank()
     item_based_max_events: int = 0

@@ -51,7 +51,9 @@ def work(
         settings.pool_items(items.limits is not None),
         num_similar,
         settings.batch_users,
-        place_bytes=PLACE_BYTES + (REASON_BYTES if settings.explain or is_counted else 0),
+        place_bytes=PLACE_BYTES
+        + (REASON_BYTES * settings.num_reasons if settings.explain or is_counted else 0),
+        num_reasons=settings.num_reasons,
         num_counts=len(items.popularity.item_idx),
         id_bytes=items.item_ids.nbytes // max(1, known),
         has_network=any((folder / artifacts.WEIGHTS).is_file() for folder in folders),

@@ -44,11 +44,11 @@ _LISTED = [
     StructField("score", DOUBLE),
     StructField("source", STRING),
 ]
-# What speaks for an item: the id of the event's item that raised its score most, null when a fallback placed the
-# item or the model gives no reasons; and by how much the score would be lower without that event.
-_REASON = [StructField("because", STRING), StructField("because_score", DOUBLE)]
+# What speaks for an item: the ids of the items of those events that raised its score most, the greatest first, and by
+# how much the score would be lower without that event; empty when a fallback placed the item or the model gives none.
+BECAUSE = ArrayType(StructType([StructField("item_id", STRING), StructField("score", DOUBLE)]))
 LISTED = ArrayType(StructType(_LISTED))
-RECOMMENDED = ArrayType(StructType([*_LISTED, *_REASON]))
+RECOMMENDED = ArrayType(StructType([*_LISTED, StructField("because", BECAUSE)]))
 FILLED_BY = ArrayType(StructType([StructField("source", STRING), StructField("num_items", INT)]))
 _ABOUT_LIST: list[Column] = [
     ("recommender", STRING, "what filled the list: the model's name or popularity"),
@@ -71,9 +71,9 @@ LISTS = table(
         (
             "because",
             INTS,
-            "of each item, as in recommendations, by item_idx; 0: none. empty: no reason given at all",
+            "by item_idx, of each item as many as the settings say, 0: no more. empty: no reason given at all",
         ),
-        ("because_scores", DOUBLES, "of each item; 0 where there is no reason"),
+        ("because_scores", DOUBLES, "of each reason; 0 where there is none"),
         *_ABOUT_LIST,
         (
             "fingerprint",

@@ -13,8 +13,14 @@ LISTS = pa.Table.from_pylist(
         {
             "user_id": "007",
             "items": [
-                {"item_id": "c", "rank": 2, "score": 0.5, "source": "popularity", "because": None},
-                {"item_id": "b", "rank": 1, "score": 1.5, "source": "attention", "because": "a"},
+                {"item_id": "c", "rank": 2, "score": 0.5, "source": "popularity", "because": []},
+                {
+                    "item_id": "b",
+                    "rank": 1,
+                    "score": 1.5,
+                    "source": "attention",
+                    "because": [{"item_id": "a"}, {"item_id": "c"}, {"item_id": "a"}, {"item_id": "b"}],
+                },
             ],
         }
     ]
@@ -25,7 +31,14 @@ HISTORIES = pa.table({"user_idx": [2], "items": [[0, 2, 4]], "values": [[0.0, fl
 
 def test_a_list_comes_by_rank_with_titles():
     assert report.live_list(LISTS, ITEMS, "007") == [
-        {"rank": 1, "item_id": "b", "title": None, "score": 1.5, "source": "attention", "because": "Alien"},
+        {
+            "rank": 1,
+            "item_id": "b",
+            "title": None,
+            "score": 1.5,
+            "source": "attention",
+            "because": "Alien, Clue, b",
+        },
         {"rank": 2, "item_id": "c", "title": "Clue", "score": 0.5, "source": "popularity", "because": None},
     ]
 

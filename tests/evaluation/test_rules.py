@@ -44,13 +44,14 @@ SEEN = {4: [2, 3, 5], 5: [2, 3, 4], 14: [3, 4], 22: [3, 4, 9]}
 ACTIVE = [*range(2, 6), *range(10, 18), *range(19, 25)]  # 18 is not active, 24 has no list
 
 
-def counted(spark, rows, active):
+def counted(spark, rows, active, reasons=None):
     schema = (
         "user_idx int, user_id string, items array<int>, scores array<double>, "
         f"filled_by {tables.FILLED_BY.simpleString()}, because array<int>, because_scores array<double>, reason string"
     )
     lists = spark.createDataFrame(
-        [(u, f"u{u}", *places, None, None, reason) for u, places, reason in rows], schema
+        [(u, f"u{u}", *places, *(reasons or {}).get(u, (None, None)), reason) for u, places, reason in rows],
+        schema,
     )
     users = spark.createDataFrame(
         [(u, f"u{u}", "", None, u in active) for u in range(2, 30)],
@@ -85,6 +86,15 @@ def test_every_rule_is_counted(counts):
 @pytest.mark.parametrize("rule", BROKEN)
 def test_the_broken_rule_is_counted_once(counts, rule):
     assert counts[rule] == 1
+
+
+def test_each_place_has_as_many_reasons(spark):
+    even = [([], []), ([2, 3], [1.0] * 2), ([2, 3, 4, 0], [1.0] * 4)]
+    uneven = [([2, 3, 4], [1.0] * 3), ([2, 3], [1.0]), ([2, 3], [])]
+    reasons = dict(enumerate(even + uneven, 10))
+    rows = [(user, places(2, 3), None) for user in reasons]
+    found = {row["rule"]: row["num_broken"] for row in counted(spark, rows, [*reasons], reasons).collect()}
+    assert found["uneven_columns"] == len(uneven)
 
 
 def test_lists_that_keep_the_rules_pass(spark):

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import nights
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
 from pyspark.testing import assertDataFrameEqual
 
 from recsys_spark import tables
@@ -291,3 +293,22 @@ def test_a_table_with_reader_features_is_refused_by_name(
     )
     with pytest.raises(BadDataError, match="uses deletionVectors"):
         lake.read(spark, tables.SEEN_ITEMS, MONDAY)
+
+
+def test_a_table_of_other_columns_is_refused_and_left_as_it_is(spark: SparkSession, lake: Lake) -> None:
+    day = MONDAY
+    lake.write_rows(tables.SEGMENT_LISTS, day, [{"segment": "", "items": []}])
+    fields = [
+        f if f.name != "items" else StructField("items", StringType()) for f in tables.SEGMENT_LISTS.schema
+    ]
+    other = replace(tables.SEGMENT_LISTS, schema=StructType(fields))
+    for ask in (
+        lambda: lake.write_rows(other, day, [{"segment": "", "items": "x"}]),
+        lambda: lake.read_rows(other, day),
+        lambda: lake.read(spark, other, day),
+    ):
+        with pytest.raises(
+            BadDataError, match=r"table segment_lists at .*another version of this project: items missing"
+        ):
+            ask()
+    assert lake.read_rows(tables.SEGMENT_LISTS, day).num_rows == 1

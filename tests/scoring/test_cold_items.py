@@ -187,7 +187,7 @@ def test_an_item_that_nobody_saw_is_listed_by_its_features_and_by_setting_left_o
     assert "self_attention_by_features" in sources
     assert set(sources) <= {"self_attention_by_features", "item_based_by_features"}
     assert any(
-        item["item_id"] == nights.NEVER_SEEN and item["because"] is not None
+        item["item_id"] == nights.NEVER_SEEN and item["because"]
         for row in nights.rows(root, tables.RECOMMENDATIONS, nights.FIRST)
         for item in row["items"]
     )

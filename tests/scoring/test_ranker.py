@@ -221,22 +221,36 @@ def test_transitions_rank_by_what_followed_the_history_and_popularity_fills_up()
     assert got["because_scores"].to_pylist()[0] == [0.75, 0.5, 0, 0]
 
 
-def test_without_its_reason_an_item_scores_as_much_less_as_stated():
-    batch = users(([4, 5, 6], [4, 5, 6], "", False), ([7], [7], "", False), ([8, 8], [8], "", False))
-    got = ranker(items(), model(), 5, 8, explain=True).lists(batch)
-    for row, history in ((0, [4, 5, 6]), (1, [7]), (2, [8, 8])):
+def test_without_a_reason_an_item_scores_as_much_less_as_stated():
+    histories = [4, 5, 6], [7], [8, 8]
+    batch = users(*[(history, history, "", False) for history in histories])
+    got = ranker(items(), model(), 5, 8, explain=True, num_reasons=3).lists(batch)
+    for row, history in enumerate(histories):
         names = ("items", "scores", "because", "because_scores")
-        for item, score, gone, stated in zip(*[got[name].to_pylist()[row] for name in names], strict=True):
-            rest = list(history)
-            rest.remove(gone)
-            falls = {gone: score - (score_of(rest, item) if rest else 0.0)}
-            assert stated == pytest.approx(falls[gone], abs=1e-5)
-            for other in set(history) - {gone}:  # no other event counts more
-                falls[other] = score - score_of([one for one in history if one != other], item)
-            assert falls[gone] == max(falls.values())
+        listed_items, own, gone, stated = (got[name].to_pylist()[row] for name in names)
+        assert len(gone) == len(stated) == 3 * len(listed_items)
+        for place, (item, score) in enumerate(zip(listed_items, own, strict=True)):
+            falls = []
+            for event, other in enumerate(history):
+                rest = history[:event] + history[event + 1 :]
+                falls.append((score - (score_of(rest, item) if rest else 0.0), other))
+            reasons = slice(3 * place, 3 * place + 3)
+            kept = sorted((one for one in falls if one[0] > 0), reverse=True)
+            padded = kept + [(0.0, 0)] * (3 - len(kept))
+            assert gone[reasons] == [other for _, other in padded]
+            assert stated[reasons] == pytest.approx([fall for fall, _ in padded], abs=1e-5)
     plain = ranker(items(), model(), 5, 8).lists(batch)
     assert listed(plain) == listed(got)
     assert plain["because"].to_pylist() == plain["because_scores"].to_pylist() == [[], [], []]
+
+
+def test_transitions_name_the_greatest_parts_of_a_score():
+    known = transitions(i5={9: 1.0}, i6={9: 4.0, 7: 1.0}, i7={9: 1.5})
+    batch = users(([5, 6, 7], [5, 6, 7], "", False))
+    got = ranker(items(), known, 2, 8, num_reasons=2).lists(batch)
+    assert (listed(got), scores(got)) == ([[9, 2]], [[0.25 + 2.0 + 1.5, 2.75]])
+    assert got["because"].to_pylist() == [[6, 7, 0, 0]]
+    assert got["because_scores"].to_pylist() == [[2.0, 1.5, 0.0, 0.0]]
 
 
 def test_in_a_re_ranked_list_a_reason_is_still_the_fall_of_the_models_own_score():

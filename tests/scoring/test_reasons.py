@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recsys_spark.ranking.top_n import Lists
-from recsys_spark.scoring.reasons import by_leaving_out, without_event
+from recsys_spark.scoring.reasons import by_leaving_out, nothing, take_in, without_event
 
 
 def histories(*rows):
@@ -42,6 +42,24 @@ def test_an_event_that_lowers_the_score_and_an_unknown_one_are_no_reasons():
 
     given = histories([(1, 0), (3, 5)], [(2, 0), (4, 5)])
     lists = Lists(np.array([[2, 0], [4, 2]]), np.array([[-2.0, 0.0], [12.0, 4.0]]), np.array([1, 2]))
-    got = by_leaving_out(given, lists, encode, vectors[lists.item_idx])
-    assert got.item_idx.tolist() == [[0, 0], [4, 4]]
-    assert got.scores.tolist() == [[0.0, 0.0], [9.0, 3.0]]
+    got = by_leaving_out(given, lists, encode, vectors[lists.item_idx], 2)
+    assert got.item_idx.tolist() == [[[0, 0], [0, 0]], [[4, 2], [4, 2]]]
+    assert got.scores.tolist() == [[[0.0, 0.0], [0.0, 0.0]], [[9.0, 3.0], [3.0, 1.0]]]
+
+
+@pytest.mark.parametrize("num_reasons", [1, 2, 3, 9])
+def test_the_greatest_falls_stay_and_of_equal_ones_the_newer_first(num_reasons):
+    rng = np.random.default_rng(num_reasons)
+    falls = rng.integers(-2, 4, (6, 5, 4)).astype(float)  # event, user, place; the newest event first
+    items = rng.integers(2, 9, (6, 5))
+    best = nothing(Lists(np.ones((5, 4), int), np.zeros((5, 4)), np.full(5, 4)), num_reasons)
+    for event in range(6):
+        rows = rng.permutation(5)
+        take_in(best, rows, items[event, rows], falls[event, rows])
+    for user in range(5):
+        for place in range(4):
+            told = [(falls[event, user, place], items[event, user]) for event in range(6)]
+            kept = sorted((one for one in told if one[0] > 0), key=lambda one: -one[0])[:num_reasons]
+            kept += [(0, 0)] * (num_reasons - len(kept))
+            assert best.scores[user, place].tolist() == [fall for fall, _ in kept]
+            assert best.item_idx[user, place].tolist() == [item for _, item in kept]

@@ -34,8 +34,8 @@ def root(spark, tmp_path_factory):
         rows = [
             full(tables.RECOMMENDATIONS, user_id=f"u{user}", recommender="popularity", is_control=False,
                  run_date=D - dt.timedelta(days=day),
-                 items=[{"item_id": item, "rank": 1, "score": 1.0, "source": "popularity", "because": None,
-                         "because_score": None}])
+                 items=[{"item_id": item, "rank": 1, "score": 1.0, "source": "popularity", "because": []
+                         }])
             for user, item in listed.items()
         ]  # fmt: skip
         lake.write_rows(tables.RECOMMENDATIONS, D - dt.timedelta(days=day), rows)
