@@ -23,7 +23,6 @@ FIRST = dt.date(2024, 3, 1)
 SECOND, THIRD = FIRST + dt.timedelta(days=1), FIRST + dt.timedelta(days=2)
 USERS, N = 60, 5
 ONE_EVENT, NEWCOMER, NO_EVENT = "one, event 007 🐟", "after the cut", "new visitor, café ☕"
-NEWER = "newer than the model"  # comes on the second night
 NEVER_SEEN = "0-never, seen ✨"
 MAPPING = Path(planted.__file__).parent / "mapping.yaml"
 OPTIONS = {
@@ -60,8 +59,6 @@ def write_source(folder: Path, nights: int = 3) -> Path:
     for file in (folder / "events").glob("*.csv"):
         file.write_text(re.sub(r"T\d\d:\d\d:\d\dZ", "T12:00:00Z", file.read_text()))
     add(folder / "events" / f"{FIRST}.csv", f'"{ONE_EVENT}",Drama-003,2024-02-20T12:00:00Z,4')
-    for number in (5, 6, 7):
-        add(folder / "events" / f"{SECOND}.csv", f'"{NEWER}",Drama-{number:03d},{SECOND}T12:00:0{number}Z,4')
     add(folder / "catalogue.csv", f'"{NEVER_SEEN}",Nobody Saw It (2024),Drama,3.50')
     return folder
 
