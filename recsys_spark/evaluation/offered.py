@@ -126,8 +126,8 @@ def of_new_items(
     last = F.explode(F.slice("items", -F.col("num_new"), F.col("num_new"))).alias("item_idx")
     is_old = F.col("num_events") > limits.new_item_events
     places = found.select(last).join(item_features.where(is_old).select("item_idx"), "item_idx", how="inner")
-    capped = limits.max_per_category or limits.max_per_seller
-    few = lists.where(F.col("num_new") < (0 if capped else limits.num_new_items))
+    is_counted = limits.num_new_items and not (limits.max_per_category or limits.max_per_seller)
+    few = lists.where(F.col("num_new") < limits.num_new_items) if is_counted else lists.limit(0)
     new = item_features.where("is_available").where(~is_blocked(limits)).where(~is_old)
     quota = F.least("num_left", F.lit(limits.num_new_items))
     rules = {"too_few_new_items": F.col("num_new") < quota}
