@@ -1,9 +1,25 @@
 """Users with an event or two: the items most similar to theirs; no Spark, no TensorFlow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from test_ranker import VECTORS, V, filled_by, items, listed, model, ranker, scores, transitions, users
+from test_ranker import (
+    VECTORS,
+    V,
+    encode,
+    filled_by,
+    items,
+    listed,
+    model,
+    ranker,
+    scores,
+    transitions,
+    users,
+)
 
+from recsys_spark.models import artifacts
+from recsys_spark.scoring.forms import Vectors
 from recsys_spark.scoring.rules import Rerank, Rules
 from recsys_spark.scoring.similar_items import most_alike
 
@@ -107,11 +123,23 @@ def test_item_based_lists_have_reasons_also_where_the_network_gives_none():
 
 
 def test_popularity_fills_up_behind():
-    got = ranker(items(), model(untrained=range(5, V)), 4, **FEW).lists(users(([4], [4], "", False)))
-    assert filled_by(got) == [[("item_based", 2), ("popularity", 2)]]
-    assert listed(got)[0][2:] == [5, 6]
-    assert got["because"].to_pylist()[0][2:] == [0, 0]
-    assert np.all(np.diff(scores(got)[0]) <= 0)
+    rows = [([own], [own], "", False) for own in (2, 3, 4)]
+    got = ranker(items(), model(untrained=range(5, V)), 4, **FEW).lists(users(*rows))
+    assert filled_by(got) == [[("item_based", 2), ("popularity", 2)]] * 3
+    assert max(cosine(own, 0) for own in (2, 3, 4)) > 0  # the empty places that popularity fills
+    for row in range(3):
+        assert listed(got)[row][2:] == [5, 6]
+        assert got["because"].to_pylist()[row][2:] == [0, 0]
+        assert np.all(np.diff(scores(got)[row]) <= 0)
+
+
+def test_of_two_events_that_say_as_much_the_newer_is_named_first():
+    vectors = VECTORS.copy()
+    vectors[5] = vectors[4]
+    alike = replace(model(), form=Vectors(encode, vectors, artifacts.directions(vectors)))
+    batch = users(([4, 5], [4, 5], "", False), ([5, 4], [4, 5], "", False))
+    got = ranker(items(), alike, 1, num_reasons=2, **FEW).lists(batch)
+    assert got["because"].to_pylist() == [[5, 4], [4, 5]]
 
 
 def test_a_boost_counts_as_much_less_as_a_cosine_is_smaller_than_a_logit():

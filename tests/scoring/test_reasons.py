@@ -34,17 +34,17 @@ def test_older_events_move_up_and_gaps_join(position, items, gaps):
     assert given["items"].tolist() == [[5, 6, 7, 8]]
 
 
-def test_an_event_that_lowers_the_score_and_an_unknown_one_are_no_reasons():
-    vectors = np.array([[0], [0], [1], [-2], [3]], np.float32)
+def test_an_event_that_lowers_the_score_and_an_unknown_one_are_no_reasons_and_the_newer_wins_a_tie():
+    vectors = np.array([[7], [5], [1], [-2], [3], [1]], np.float32)
 
     def encode(given):
-        return vectors[given["items"]].sum(axis=1)
+        return (vectors[given["items"]] * (given["items"] > 0)[:, :, None]).sum(axis=1)
 
-    given = histories([(1, 0), (3, 5)], [(2, 0), (4, 5)])
-    lists = Lists(np.array([[2, 0], [4, 2]]), np.array([[-2.0, 0.0], [12.0, 4.0]]), np.array([1, 2]))
+    given = histories([(1, 0), (3, 5)], [(2, 0), (4, 5)], [(2, 0), (5, 5)])
+    lists = Lists(np.array([[2, 0], [4, 2], [4, 0]]), np.zeros((3, 2)), np.array([1, 2, 1]))
     got = by_leaving_out(given, lists, encode, vectors[lists.item_idx], 2)
-    assert got.item_idx.tolist() == [[[0, 0], [0, 0]], [[4, 2], [4, 2]]]
-    assert got.scores.tolist() == [[[0.0, 0.0], [0.0, 0.0]], [[9.0, 3.0], [3.0, 1.0]]]
+    assert got.item_idx.tolist() == [[[0, 0], [0, 0]], [[4, 2], [4, 2]], [[5, 2], [0, 0]]]
+    assert got.scores.tolist() == [[[0, 0], [0, 0]], [[9, 3], [3, 1]], [[3, 3], [0, 0]]]
 
 
 @pytest.mark.parametrize("num_reasons", [1, 2, 3, 9])
