@@ -51,7 +51,7 @@ class ItemItem:
 
 @dataclass(frozen=True)
 class Parts:
-    """Of each listed item the history's greatest parts: item_idx int64 [B, N, R] (0 pads), scores float64."""
+    """Of each listed item the history's items with the greatest parts: int64 [B, N, R] (0 pads), scores float64."""
 
     item_idx: Array
     scores: NDArray[np.float64]
@@ -104,10 +104,10 @@ def top_n(
 def contributions(
     history: Array, history_weights: Array, matrix: ItemItem, item_idx: Array, num_parts: int
 ) -> Parts:
-    """Which events of the history the scores of listed items are made of, the greatest parts first.
+    """Which items of the history the scores of listed items are made of, the greatest parts first.
 
-    Without that event, the others keeping their weights, the score is lower by exactly its part. An item
-    that stands in the history twice has two parts. Ties: the newer event first. Parts of 0 are left out.
+    Without that item's events, the others keeping their weights, the score is lower by exactly its part. Ties: the
+    item with the newer event first. Parts of 0 are left out.
 
     Args:
         history, history_weights: [B, L], as `top_n` took them.

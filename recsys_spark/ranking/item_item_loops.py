@@ -89,7 +89,15 @@ def split(
         out_idx, out_scores: [B, N, R], zeros before.
     """
     num_known, length, most = len(starts) - 1, history.shape[1], out_idx.shape[2]
+    of_item = np.empty(length)  # what an item's events weigh together, at its newest event
     for user in range(len(history)):
+        for position in range(length - 1, -1, -1):
+            of_item[position] = history_weights[user, position]
+            for newer in range(length - 1, position, -1):
+                if history[user, newer] == history[user, position]:
+                    of_item[newer] += of_item[position]
+                    of_item[position] = 0.0
+                    break
         for column in range(listed.shape[1]):
             other, num = listed[user, column], 0
             if other <= 0 or most == 0:
@@ -101,7 +109,7 @@ def split(
                 place = starts[item] + np.searchsorted(neighbours[starts[item] : starts[item + 1]], other)
                 if place == starts[item + 1] or neighbours[place] != other:
                     continue
-                score = history_weights[user, position] * np.float64(weights[place])
+                score = of_item[position] * np.float64(weights[place])
                 if score <= 0 or (num == most and score <= out_scores[user, column, num - 1]):
                     continue
                 place = num if num < most else num - 1

@@ -17,7 +17,7 @@ from recsys_spark.ranking import warm_and_cold
 from recsys_spark.ranking.top_n import Lists
 from recsys_spark.ranking.warm_and_cold import Both, ColdItems
 from recsys_spark.scoring.forms import Explain, Histories, Rank, RankUsers, Vectors, by_inner_product
-from recsys_spark.scoring.reasons import Reasons, nothing, take_in
+from recsys_spark.scoring.reasons import Reasons, nothing, of_same_item, take_in
 
 NAME = "item_based"
 
@@ -34,8 +34,9 @@ def item_based(
 ) -> tuple[Rank, Explain]:
     """What ranks items by the sum of their cosines with the user's own, and what gives the reasons of such lists.
 
-    Without the event of a reason the score is lower by exactly that reason's. A network's user state is normalised to
-    a length of about sqrt(D), so a logit is about sqrt(D) cosines: the logarithm of a boost is divided by that.
+    Without the events of a reason's item the score is lower by exactly that reason's. A network's user state is
+    normalised to a length of about sqrt(D), so a logit is about sqrt(D) cosines: the logarithm of a boost is divided
+    by that.
 
     Args:
         kind, factors: [V], [G, K], of an `Offer`.
@@ -69,7 +70,10 @@ def item_based(
         listed = listed.astype(np.float64)
         best, users = nothing(lists, num_reasons), np.arange(len(events))
         for place in range(events.shape[1] - 1, -1, -1):  # the newer event wins a tie
-            parts = np.einsum("bd,bnd->bn", vectors[:, place], listed)
+            same, is_newest = of_same_item(events, place)
+            parts = (
+                np.einsum("bd,bnd->bn", vectors[:, place], listed) * (same.sum(axis=1) * is_newest)[:, None]
+            )
             take_in(best, users, events[:, place], np.where(lists.item_idx > 0, parts, 0.0))
         return best
 

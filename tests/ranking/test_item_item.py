@@ -142,11 +142,10 @@ def test_a_part_is_what_the_score_loses_without_that_event():
     for user, row in enumerate(history):
         for column, item in enumerate(lists.item_idx[user][: lists.num_items[user]]):
             lost = []
-            for position in range(8, -1, -1):
-                others = weights[user : user + 1].copy()
-                others[0, position] = 0
+            for other in dict.fromkeys(row[::-1].tolist()):  # newest first
+                others = np.where(row[None] == other, 0, weights[user : user + 1])
                 left = dict(as_rows(top_n(row[None], others, matrix, allowed, V))[0]).get(int(item), 0.0)
-                lost.append((lists.scores[user, column] - left, row[position]))
+                lost.append((lists.scores[user, column] - left, other))
             expected = sorted((part for part in lost if part[0] > 0), key=lambda part: -part[0])
             n = len(expected)
             assert parts.scores[user, column, :n].tolist() == [part for part, _ in expected]
@@ -161,11 +160,10 @@ def test_the_greatest_parts_stay_and_of_equal_ones_the_newer():
     assert got.scores.tolist() == [[[4, 2], [9, 0], [0, 0], [0, 0]]]
 
 
-def test_a_repeated_item_has_a_part_each_time():
-    got = contributions(
-        np.array([[2, 2]]), np.array([[0.5, 1]]), item_item({2: {9: 1.0}}), np.array([[9]]), 3
-    )
-    assert (got.item_idx.tolist(), got.scores.tolist()) == ([[[2, 2, 0]]], [[[1, 0.5, 0]]])
+def test_a_repeated_item_has_one_part_at_its_newest_event():
+    history, weights = np.array([[2, 3, 2, 3, 2]]), np.array([[0.5, 1.75, 1, 1.5, 1.75]])
+    got = contributions(history, weights, item_item({2: {9: 1.0}, 3: {9: 1.0}}), np.array([[9]]), 3)
+    assert (got.item_idx.tolist(), got.scores.tolist()) == ([[[2, 3, 0]]], [[[3.25, 3.25, 0]]])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recsys_spark.ranking.top_n import Lists
-from recsys_spark.scoring.reasons import by_leaving_out, nothing, take_in, without_event
+from recsys_spark.scoring.reasons import by_leaving_out, nothing, take_in, without
 
 
 def histories(*rows):
@@ -17,34 +17,50 @@ def histories(*rows):
 
 
 @pytest.mark.parametrize(
-    ("position", "items", "gaps"),
+    ("gone", "items", "gaps"),
     [
-        (3, [0, 5, 6, 7], [0, 0, 10, 20]),
-        (2, [0, 5, 6, 8], [0, 0, 10, 50]),  # 20 seconds before it and 30 after it
-        (1, [0, 5, 7, 8], [0, 0, 30, 30]),
-        (0, [0, 6, 7, 8], [0, 0, 20, 30]),  # the oldest event has no gap
+        ([3], [0, 5, 6, 7], [0, 0, 10, 20]),
+        ([2], [0, 5, 6, 8], [0, 0, 10, 50]),  # 20 seconds before it and 30 after it
+        ([1], [0, 5, 7, 8], [0, 0, 30, 30]),
+        ([0], [0, 6, 7, 8], [0, 0, 20, 30]),  # the oldest event has no gap
+        ([1, 2], [0, 0, 5, 8], [0, 0, 0, 60]),
+        ([0, 2], [0, 0, 6, 8], [0, 0, 0, 50]),
+        ([0, 1, 2, 3], [0, 0, 0, 0], [0, 0, 0, 0]),
     ],
 )
-def test_older_events_move_up_and_gaps_join(position, items, gaps):
-    given = histories([(5, 0), (6, 10), (7, 20), (8, 30)])
-    got = without_event(given, position)
-    assert got["items"].tolist() == [items]
-    assert got["gaps"].tolist() == [gaps]
-    assert got["weights"].tolist() == [[0, 1, 1, 1]]
-    assert given["items"].tolist() == [[5, 6, 7, 8]]
+def test_older_events_move_up_and_gaps_join(gone, items, gaps):
+    given = histories([(5, 0), (6, 10), (7, 20), (8, 30)], [(6, 0), (6, 2**31 - 1), (9, 2**31 - 1)])
+    marked = np.zeros((2, 4), bool)
+    marked[0, gone], marked[1, 2] = True, True
+    got = without(given, marked)
+    assert got["items"].tolist() == [items, [0, 0, 6, 9]]
+    assert got["gaps"].tolist() == [gaps, [0, 0, 0, 2**31 - 1]]  # the longest there is
+    assert got["weights"].tolist() == [[int(item > 0) for item in items], [0, 0, 1, 1]]
+    assert {name: values.dtype for name, values in got.items()} == {n: v.dtype for n, v in given.items()}
+    assert given["items"].tolist() == [[5, 6, 7, 8], [0, 6, 6, 9]]
 
 
-def test_an_event_that_lowers_the_score_and_an_unknown_one_are_no_reasons_and_the_newer_wins_a_tie():
+def test_an_items_events_count_together_one_that_lowers_the_score_or_is_unknown_is_no_reason_the_newer_wins_a_tie():
     vectors = np.array([[7], [5], [1], [-2], [3], [1]], np.float32)
 
     def encode(given):
         return (vectors[given["items"]] * (given["items"] > 0)[:, :, None]).sum(axis=1)
 
-    given = histories([(1, 0), (3, 5)], [(2, 0), (4, 5)], [(2, 0), (5, 5)])
-    lists = Lists(np.array([[2, 0], [4, 2], [4, 0]]), np.zeros((3, 2)), np.array([1, 2, 1]))
+    given = histories(
+        [(1, 0), (3, 5)], [(2, 0), (4, 5)], [(2, 0), (5, 5)], [(5, 0), (2, 1), (5, 1)], [(2, 0), (2, 1)]
+    )
+    lists = Lists(
+        np.array([[2, 0], [4, 2], [4, 0], [4, 0], [4, 0]]), np.zeros((5, 2)), np.array([1, 2, 1, 1, 1])
+    )
     got = by_leaving_out(given, lists, encode, vectors[lists.item_idx], 2)
-    assert got.item_idx.tolist() == [[[0, 0], [0, 0]], [[4, 2], [4, 2]], [[5, 2], [0, 0]]]
-    assert got.scores.tolist() == [[[0, 0], [0, 0]], [[9, 3], [3, 1]], [[3, 3], [0, 0]]]
+    assert got.item_idx.tolist() == [
+        [[0, 0], [0, 0]],
+        [[4, 2], [4, 2]],
+        *[[of_4, [0, 0]] for of_4 in ([5, 2], [5, 2], [2, 0])],
+    ]
+    assert got.scores.tolist() == [
+        [[0, 0], [0, 0]], [[9, 3], [3, 1]], *[[of_4, [0, 0]] for of_4 in ([3, 3], [6, 3], [6, 0])]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("num_reasons", [1, 2, 3, 9])
