@@ -22,7 +22,7 @@ test: setup  ## the tests, at most 12 minutes on 2 cores
 	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup  ## kills, clusters and long loops
-	@$(PYTEST) -m slow
+	@$(PYTEST) -m slow -n 2 --dist loadfile
 
 test-cluster: setup  ## nights on a standalone cluster: an executor killed, speculation
 	@$(PYTEST) -m cluster
