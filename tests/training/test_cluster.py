@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +31,34 @@ CASES = [(loss, optimizer) for loss in LOSSES for optimizer in ("sgd", "adagrad"
 Weights = dict[str, np.ndarray]
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nobody_left() -> Iterator[None]:
+    """A worker whose partner never came waits for ever."""
+    yield
+    for worker in _started:
+        worker.kill()
+        worker.wait()
+
+
+def free_ports(num: int) -> list[int]:
+    """Ports below those that a system gives to whoever asks for any: nobody takes them before the worker does."""
+    found: list[int] = []
+    for port in random.sample(range(20_000, 32_000), 1000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+        if len(found) == num:
+            break
+    return found
+
+
 def start(folder: Path, tasks: list[dict[str, Any]]) -> list[subprocess.Popen[str]]:
     """Two workers that run the tasks."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    addresses = [f"127.0.0.1:{listening.getsockname()[1]}" for listening in held]
-    for listening in held:
-        listening.close()
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     (folder / "tasks.json").write_text(json.dumps(tasks))
-    return [
+    workers = [
         subprocess.Popen(
             [sys.executable, one_worker.__file__, str(folder / "tasks.json")],
             env={**os.environ, "TF_CONFIG": json.dumps(
@@ -46,6 +69,8 @@ def start(folder: Path, tasks: list[dict[str, Any]]) -> list[subprocess.Popen[st
         )
         for worker in range(2)
     ]  # fmt: skip
+    _started.extend(workers)
+    return workers
 
 
 def task(folder: Path, name: str, loss: str, optimizer: str, **more: Any) -> dict[str, Any]:
