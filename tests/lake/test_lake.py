@@ -132,6 +132,7 @@ def test_workers_write_row_groups_in_order(spark: SparkSession, lake: Lake) -> N
     assert (read == np.arange(60_000)).all()
 
 
+@pytest.mark.slow
 def test_a_task_that_is_tried_again_leaves_one_file(lake: Lake, tmp_path: Path) -> None:
     """A local master with retries, in a process of its own: the session of the tests has none."""
     done = subprocess.run(

@@ -217,6 +217,7 @@ def test_a_worker_takes_no_more_than_the_plan_says_and_not_much_less(tmp_path, h
     assert 1.0 <= said_to_taken(tmp_path, seen) < 1.4
 
 
+@pytest.mark.slow
 def test_caps_that_nobodys_list_can_meet_take_no_more_than_the_plan_says(tmp_path):
     ratio = said_to_taken(tmp_path, [90] * 64, rules=Rules(max_per_category=1))  # 50 categories, 100 places
     assert 1.0 <= ratio < 1.6

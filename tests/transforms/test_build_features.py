@@ -177,6 +177,7 @@ def test_running_again_gives_equal_tables(spark: SparkSession, lake: Lake) -> No
     assert {table.name: rows_of(lake, table, D) for table in (*BUILT, tables.USER_INDEX)} == before
 
 
+@pytest.mark.slow
 def test_later_events_change_nothing_before_the_cut(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
     other = Lake(str(tmp_path))
     earlier = [e for e in some_events(1) if e.event_at < CUT_TEST]
