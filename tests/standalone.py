@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import nights
+import ports
 import pyspark
 from marked import MARK, kill_all, wait_for
 
@@ -128,8 +128,7 @@ def drive(
     """
     folder = on.folder / name
     (folder / "events").mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
+    [port] = ports.free(1)
     conf = {
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

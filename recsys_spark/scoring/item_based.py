@@ -71,9 +71,8 @@ def item_based(
         best, users = nothing(lists, num_reasons), np.arange(len(events))
         for place in range(events.shape[1] - 1, -1, -1):  # the newer event wins a tie
             same, is_newest = of_same_item(events, place)
-            parts = (
-                np.einsum("bd,bnd->bn", vectors[:, place], listed) * (same.sum(axis=1) * is_newest)[:, None]
-            )
+            num_events = np.where(is_newest, same.sum(axis=1), 0)
+            parts = np.einsum("bd,bnd->bn", vectors[:, place], listed) * num_events[:, None]
             take_in(best, users, events[:, place], np.where(lists.item_idx > 0, parts, 0.0))
         return best
 

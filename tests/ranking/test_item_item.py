@@ -131,7 +131,7 @@ def test_rows_read_from_a_memory_map_give_the_same(tmp_path):
     assert as_rows(top_n(history, weights, mapped, np.ones(V, bool), 10)) == as_rows(expected)
 
 
-def test_a_part_is_what_the_score_loses_without_that_event():
+def test_a_part_is_what_the_score_loses_without_that_items_events():
     rng = np.random.default_rng(11)
     history = histories(rng, 30, 9)
     weights = np.where(history > 0, 0.5 ** np.arange(9)[::-1], 0)  # exact sums

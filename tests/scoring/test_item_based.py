@@ -101,10 +101,12 @@ def test_without_the_events_of_a_reason_the_score_is_lower_by_as_much_as_stated(
         without = {}
         for gone in set(history):
             rest = [other for other in history if other != gone]
-            again = made.lists(users((rest, history, "", False)))
-            without[gone] = dict(zip(listed(again)[0], scores(again)[0], strict=True)) if rest else {}
+            without[gone] = dict.fromkeys(told[0], 0.0)
+            if rest:
+                again = made.lists(users((rest, history, "", False)))
+                without[gone] = dict(zip(listed(again)[0], scores(again)[0], strict=True))
         for item, score, because, fall in zip(*told, strict=True):
-            falls = {gone: score - left.get(item, 0.0) for gone, left in without.items()}
+            falls = {gone: score - left[item] for gone, left in without.items()}
             if because == 0:
                 assert fall == 0 and max(falls.values()) <= 1e-6
                 continue

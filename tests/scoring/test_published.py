@@ -16,7 +16,7 @@ def test_each_place_is_spelled_out_with_ids(spark):
         "items": [5, 2, 3],
         "scores": [2.0, 1.0, 0.5],
         "filled_by": [("m", 2), ("popularity", 1)],
-        "because": [3, 2, 2, 5, 0, 0, 0, 0, 0],
+        "because": [3, 2, 5, 5, 0, 0, 0, 0, 0],
         "because_scores": [0.25, 0.125, 0.0625, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0],
         "recommender": "m",
         "run_date": D,
@@ -37,7 +37,7 @@ def test_each_place_is_spelled_out_with_ids(spark):
     made = tables.RECOMMENDATIONS.check(published(lists.coalesce(1), ITEMS).rows()).collect()
     rows = {row.user_id: [tuple(item) for item in row["items"]] for row in made}
     assert rows["u"] == [
-        ("d", 1, 2.0, "m", [("b", 0.25), ("a", 0.125), ("a", 0.0625)]),
+        ("d", 1, 2.0, "m", [("b", 0.25), ("a", 0.125), ("d", 0.0625)]),
         ("a", 2, 1.0, "m", [("d", 0.5)]),
         ("b", 3, 0.5, "popularity", []),
     ]

@@ -40,27 +40,30 @@ def test_older_events_move_up_and_gaps_join(gone, items, gaps):
     assert given["items"].tolist() == [[5, 6, 7, 8], [0, 6, 6, 9]]
 
 
-def test_an_items_events_count_together_one_that_lowers_the_score_or_is_unknown_is_no_reason_the_newer_wins_a_tie():
-    vectors = np.array([[7], [5], [1], [-2], [3], [1]], np.float32)
+VECTORS = np.array([[7], [5], [1], [-2], [3], [1]], np.float32)
 
-    def encode(given):
-        return (vectors[given["items"]] * (given["items"] > 0)[:, :, None]).sum(axis=1)
 
-    given = histories(
-        [(1, 0), (3, 5)], [(2, 0), (4, 5)], [(2, 0), (5, 5)], [(5, 0), (2, 1), (5, 1)], [(2, 0), (2, 1)]
-    )
-    lists = Lists(
-        np.array([[2, 0], [4, 2], [4, 0], [4, 0], [4, 0]]), np.zeros((5, 2)), np.array([1, 2, 1, 1, 1])
-    )
-    got = by_leaving_out(given, lists, encode, vectors[lists.item_idx], 2)
-    assert got.item_idx.tolist() == [
-        [[0, 0], [0, 0]],
-        [[4, 2], [4, 2]],
-        *[[of_4, [0, 0]] for of_4 in ([5, 2], [5, 2], [2, 0])],
-    ]
-    assert got.scores.tolist() == [
-        [[0, 0], [0, 0]], [[9, 3], [3, 1]], *[[of_4, [0, 0]] for of_4 in ([3, 3], [6, 3], [6, 0])]
-    ]  # fmt: skip
+def encode(given):
+    return (VECTORS[given["items"]] * (given["items"] > 0)[:, :, None]).sum(axis=1)
+
+
+def told(given, listed):
+    """item_idx and scores [B, N, 2] of the reasons."""
+    item_idx = np.array(listed)
+    lists = Lists(item_idx, np.zeros(item_idx.shape), (item_idx > 0).sum(axis=1))
+    got = by_leaving_out(given, lists, encode, VECTORS[item_idx], 2)
+    return got.item_idx.tolist(), got.scores.tolist()
+
+
+def test_an_event_that_lowers_the_score_and_an_unknown_one_are_no_reasons():
+    item_idx, falls = told(histories([(1, 0), (3, 5)], [(2, 0), (4, 5)]), [[2, 0], [4, 2]])
+    assert item_idx == [[[0, 0], [0, 0]], [[4, 2], [4, 2]]]
+    assert falls == [[[0, 0], [0, 0]], [[9, 3], [3, 1]]]
+
+
+def test_an_items_events_count_together_and_of_equal_items_the_one_with_the_newer_event_is_first():
+    given = histories([(2, 0), (5, 5)], [(5, 0), (2, 1), (5, 1)], [(2, 0), (2, 1)])
+    assert told(given, [[4]] * 3) == ([[[5, 2]], [[5, 2]], [[2, 0]]], [[[3, 3]], [[6, 3]], [[6, 0]]])
 
 
 @pytest.mark.parametrize("num_reasons", [1, 2, 3, 9])
@@ -74,8 +77,8 @@ def test_the_greatest_falls_stay_and_of_equal_ones_the_newer_first(num_reasons):
         take_in(best, rows, items[event, rows], falls[event, rows])
     for user in range(5):
         for place in range(4):
-            told = [(falls[event, user, place], items[event, user]) for event in range(6)]
-            kept = sorted((one for one in told if one[0] > 0), key=lambda one: -one[0])[:num_reasons]
+            events = [(falls[event, user, place], items[event, user]) for event in range(6)]
+            kept = sorted((one for one in events if one[0] > 0), key=lambda one: -one[0])[:num_reasons]
             kept += [(0, 0)] * (num_reasons - len(kept))
             assert best.scores[user, place].tolist() == [fall for fall, _ in kept]
             assert best.item_idx[user, place].tolist() == [item for _, item in kept]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 import one_worker
+import ports
 import pytest
 import tensorflow as tf
 from one_worker import EPOCHS, LEARNING_RATE, SEED, V
@@ -30,7 +28,6 @@ LOSSES = {"pointwise": ("pointwise", 0), "sampled": ("uniform", 9), "in_batch": 
 CASES = [(loss, optimizer) for loss in LOSSES for optimizer in ("sgd", "adagrad")]
 Weights = dict[str, np.ndarray]
 
-
 _started: list[subprocess.Popen[str]] = []
 
 
@@ -43,20 +40,9 @@ def nobody_left() -> Iterator[None]:
         worker.wait()
 
 
-def free_ports(num: int) -> list[int]:
-    """Ports below those that a system gives to whoever asks for any: nobody takes them before the worker does."""
-    found: list[int] = []
-    for port in random.sample(range(20_000, 32_000), 1000):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            found.append(port)
-        if len(found) == num:
-            break
-    return found
-
-
 def start(folder: Path, tasks: list[dict[str, Any]]) -> list[subprocess.Popen[str]]:
     """Two workers that run the tasks."""
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    addresses = [f"127.0.0.1:{port}" for port in ports.free(2)]
     (folder / "tasks.json").write_text(json.dumps(tasks))
     workers = [
         subprocess.Popen(
