@@ -243,7 +243,7 @@ def _model(
 
 def _end(config: Config, run_date: dt.date, cut: str) -> dt.datetime:
     split = config.split
-    return splits.cut_ends(run_date, split.kind, split.valid_days, split.test_days)[cut]
+    return splits.cut_ends(splits.Split(run_date, split.kind, split.valid_days, split.test_days))[cut]
 
 
 if __name__ == "__main__":

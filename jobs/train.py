@@ -39,7 +39,8 @@ def run(spark: Any, lake: Lake, config: Config, run_date: dt.date) -> None:
     if not config.train.enabled or config.recommend.recommender == "popularity":
         log.info("not_trained run_date=%s reason=%s", run_date, "train.enabled or recommend.recommender")
         return
-    ends = splits.cut_ends(run_date, config.split.kind, config.split.valid_days, config.split.test_days)
+    how = config.split
+    ends = splits.cut_ends(splits.Split(run_date, how.kind, how.valid_days, how.test_days))
     twin, published = (
         data.Data(
             lake.files(tables.SEQUENCE_EXAMPLES, run_date, cut),
