@@ -19,7 +19,7 @@ from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys_spark import cli, tables
+from recsys_spark import cli, models, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
@@ -174,7 +174,7 @@ def _current_events(
 
 
 def _is_training(config: Config) -> bool:
-    return config.train.enabled and config.recommend.recommender != "popularity"
+    return config.train.enabled and bool(models.trained(config.recommend.recommenders))
 
 
 def _known(

@@ -26,13 +26,13 @@ import pyarrow.parquet as pq
 from peers import scored
 from peers.workers import worker_gib
 from pyspark.sql import DataFrame, SparkSession
+from recsys_spark.scoring.forms import HISTORY
 from threadpoolctl import threadpool_limits
 
 from recsys_spark import cli, config, tables
 from recsys_spark.lake import Lake
 from recsys_spark.python_tasks import Made
 from recsys_spark.scoring import lists, partitions, unchanged
-from recsys_spark.scoring.forms import HISTORY
 from recsys_spark.scoring.rules import ListSettings
 
 USERS, ITEMS, TOP, BATCH, ROUNDS = 100_000, 20_000, 100, 1024, 5

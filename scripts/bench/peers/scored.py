@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import SparkSession
-
-from recsys_spark.scoring.catalogue import Catalogue, catalogue
 from recsys_spark.scoring.forms import Vectors
 from recsys_spark.scoring.known_models import LoadedModel
+
+from recsys_spark.scoring.catalogue import Catalogue, catalogue
 
 DIM, LENGTH, MEAN_SEEN, MOST_SEEN = 64, 50, 90, 3500
 _PART = 50_000  # users written at a time
