@@ -155,6 +155,11 @@ class TransitionSettings(Section):
     history_decay: Decay
 
 
+class EaseSettings(Section):
+    regularization: Positive
+    weight_power: NotNegative
+
+
 class BlendSettings(Section):
     by: Literal["ranks", "scores"]
     weights: tuple[NotNegative, ...] | Literal["equal", "fitted"]
@@ -248,6 +253,7 @@ class Config(BaseSettings):
     train: TrainSettings
     self_attention: SelfAttentionSettings
     transitions: TransitionSettings
+    ease: EaseSettings
     blend: BlendSettings
     recommend: RecommendSettings
     rerank: RerankSettings

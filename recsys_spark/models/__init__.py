@@ -40,6 +40,7 @@ ALL = {
         "sequence_examples", "network", "vectors", ("items", "types", "values", "gaps", "weights")
     ),
     "transitions": Recommender("sequence_examples", "spark", "item_item", ("items",), True),
+    "ease": Recommender("bags", "arrays", "item_item", ("bag",), True),
     "popularity": Recommender(None, "nobody", "segments", ()),
     "blend": Recommender(None, "members", "blend", ()),
 }

@@ -10,21 +10,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from threadpoolctl import threadpool_limits
 
 from recsys_spark import models
 from recsys_spark.forms import item_item
 from recsys_spark.ranking.item_item import UserItems
+from recsys_spark.scoring.python_memory import machine
 from recsys_spark.tables import DataFile
 from recsys_spark.training.files import named, open_parquet
 from recsys_spark.training.lessons import Lesson, digest, num_events
 from recsys_spark.training.night import FitRole, Fitted
 
 
-def fitting(name: str, section: Mapping[str, Any]) -> FitRole:
+def fitting(name: str, section: Mapping[str, Any], num_threads: int) -> FitRole:
     """What fits a role of the recommender `name`.
 
     Args:
         section: the recommender's own settings.
+        num_threads: of BLAS; part of what makes two runs equal.
 
     Its calls raise:
         BadDataError: a file of the examples cannot be read.
@@ -33,10 +36,12 @@ def fitting(name: str, section: Mapping[str, Any]) -> FitRole:
 
     def fit_role(role: str, lesson: Lesson, epochs: int | None) -> Fitted:
         counts, bags = num_events(lesson.items), read_bags(lesson.examples)
-        form = models.module(name).fit(bags, counts, section)
+        with threadpool_limits(num_threads):
+            form = models.module(name).fit(bags, counts, {**section, "memory_bytes": machine()[0]})
         facts = {
             "settings": dict(section),
             "libraries": {"numpy": version("numpy")},
+            "num_threads": num_threads,
             "data": {
                 "rows": bags.num_users,
                 "sha256": digest(bags.starts, bags.items, bags.weights),
