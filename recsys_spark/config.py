@@ -160,6 +160,10 @@ class EaseSettings(Section):
     weight_power: NotNegative
 
 
+class PersonalFrequencySettings(Section):
+    half_life_days: Positive
+
+
 class BlendSettings(Section):
     by: Literal["ranks", "scores"]
     weights: tuple[NotNegative, ...] | Literal["equal", "fitted"]
@@ -254,6 +258,7 @@ class Config(BaseSettings):
     self_attention: SelfAttentionSettings
     transitions: TransitionSettings
     ease: EaseSettings
+    personal_frequency: PersonalFrequencySettings
     blend: BlendSettings
     recommend: RecommendSettings
     rerank: RerankSettings
@@ -282,6 +287,15 @@ class Config(BaseSettings):
         if self.blend.pool_items < self.recommend.num_items:
             raise ValueError(
                 f"blend.pool_items {self.blend.pool_items} is less than recommend.num_items {self.recommend.num_items}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _repeats_fit(self) -> Config:
+        if "personal_frequency" in self.recommend.recommenders and self.recommend.repeats == "forbidden":
+            raise ValueError(
+                "recommend.recommenders: personal_frequency lists what a user has seen, which recommend.repeats: forbidden "
+                "leaves out; set recommend.repeats to allowed"
             )
         return self
 

@@ -41,6 +41,7 @@ ALL = {
     ),
     "transitions": Recommender("sequence_examples", "spark", "item_item", ("items",), True),
     "ease": Recommender("bags", "arrays", "item_item", ("bag",), True),
+    "personal_frequency": Recommender(None, "arrays", "item_item", ("items", "gaps"), True),
     "popularity": Recommender(None, "nobody", "segments", ()),
     "blend": Recommender(None, "members", "blend", ()),
 }
