@@ -294,8 +294,8 @@ class Config(BaseSettings):
     def _repeats_fit(self) -> Config:
         if "personal_frequency" in self.recommend.recommenders and self.recommend.repeats == "forbidden":
             raise ValueError(
-                "recommend.recommenders: personal_frequency lists what a user has seen, which recommend.repeats: forbidden "
-                "leaves out; set recommend.repeats to allowed"
+                "recommend.recommenders: personal_frequency lists what a user has seen, which recommend.repeats: "
+                "forbidden leaves out; set recommend.repeats to allowed"
             )
         return self
 

@@ -58,6 +58,11 @@ def trained(recommenders: Iterable[str]) -> list[str]:
     return [name for name in recommenders if ALL[name].fitted_by != "nobody"]
 
 
+def reads_bags(recommenders: Iterable[str]) -> bool:
+    """Whether ranking by some of these recommenders reads `bags`."""
+    return any("bag" in ALL[name].reads for name in recommenders)
+
+
 def ranked_by(recommenders: Iterable[str]) -> str:
     """What fills the lists where these recommenders are set: the only one, or the blend of several."""
     names = trained(recommenders)

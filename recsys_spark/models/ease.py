@@ -42,8 +42,8 @@ def fit(bags: UserItems, item_counts: NDArray[np.int64], settings: Mapping[str, 
     if needed > settings["memory_bytes"]:
         raise SettingsError(
             f"ease: {size} items with an event make matrices of {size} x {size} numbers, {needed / 2**30:.1f} GiB "
-            f"in all, and the driver has {settings['memory_bytes'] / 2**30:.1f} GiB; set recommend.recommenders to another "
-            "recommender, take items out by the mapping, or give the driver's machine more memory"
+            f"in all, and the driver has {settings['memory_bytes'] / 2**30:.1f} GiB; set recommend.recommenders to "
+            "another recommender, take items out by the mapping, or give the driver's machine more memory"
         )
     row_of = np.full(num_items, -1)
     row_of[trained] = np.arange(size)

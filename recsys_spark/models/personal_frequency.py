@@ -3,8 +3,7 @@
 `score(u, j) = sum over the user's events of item j of 0.5^(age / half_life_days)`, ages counted from the user's
 newest event: W is the identity. For recommend.repeats: allowed; a list of what nobody may get again would be empty.
 
-Source: the per-user frequency baseline of Ariannezhad et al. 2022, "ReCANet" (section 4, "G/P-TopFreq"). Differs: events
-decay.
+Source: P-TopFreq of Li et al. 2023, "A Next Basket Recommendation Reality Check". Differs: events decay.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def fitting(name: str, section: Mapping[str, Any], num_threads: int) -> FitRole:
     """
 
     def fit_role(role: str, lesson: Lesson, epochs: int | None) -> Fitted:
-        counts, bags = num_events(lesson.items), read_bags(lesson.examples)
+        counts, bags = num_events(lesson.items), read_bags(_rows(lesson.examples))
         with threadpool_limits(num_threads):
             form = models.module(name).fit(bags, counts, {**section, "memory_bytes": machine()[0]})
         facts = {
@@ -53,7 +53,15 @@ def fitting(name: str, section: Mapping[str, Any], num_threads: int) -> FitRole:
     return fit_role
 
 
-def read_bags(files: Sequence[DataFile]) -> UserItems:
+def read_bags(rows: pa.Table) -> UserItems:
+    """Rows of BAGS as the items of users, in their order."""
+    rows = rows.combine_chunks()
+    starts = np.concatenate([[0], np.cumsum(pc.list_value_length(rows["items"]).to_numpy())]).astype(np.int64)
+    items, weights = (rows[name].combine_chunks().flatten().to_numpy() for name in ("items", "weights"))
+    return UserItems(starts, items, weights, is_distinct=True)
+
+
+def _rows(files: Sequence[DataFile]) -> pa.Table:
     """Rows of BAGS, in the files' order.
 
     Raises:
@@ -67,8 +75,4 @@ def read_bags(files: Sequence[DataFile]) -> UserItems:
     for file in sorted(files, key=lambda file: file.uri.rpartition("/")[2]):
         with named(file.uri), open_parquet(file.uri) as opened:
             parts.append(opened.read(["items", "weights"]).cast(parts[0].schema))
-    rows = pa.concat_tables(parts).combine_chunks()
-    sizes = pc.list_value_length(rows["items"]).to_numpy()
-    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    items, weights = (rows[name].combine_chunks().flatten().to_numpy() for name in ("items", "weights"))
-    return UserItems(starts, items, weights, is_distinct=True)
+    return pa.concat_tables(parts)
