@@ -15,8 +15,8 @@ from rich.table import Table as Grid
 from recsys_spark import cli, night, tables
 from recsys_spark.cli import Day, Options, Overlays
 from recsys_spark.errors import RecsysError
-from recsys_spark.evaluation import report
 from recsys_spark.lake import Lake
+from recsys_spark.reports import terminal
 
 app = typer.Typer(
     add_completion=False,
@@ -97,8 +97,8 @@ def show(
         day = date.date() if date else max(lake.dates(tables.RECOMMENDATIONS), default=dt.date.max)
         lake.files(tables.RECOMMENDATIONS, day)  # refuses a date that has none
         items = lake.read_rows(tables.ITEM_FEATURES, day, cut="night")
-        listed = report.live_list(lake.read_rows(tables.RECOMMENDATIONS, day), items, user)
-        done = report.recent_history(
+        listed = terminal.live_list(lake.read_rows(tables.RECOMMENDATIONS, day), items, user)
+        done = terminal.recent_history(
             lake.read_rows(tables.HISTORIES, day, cut="night"),
             lake.read_rows(tables.USER_FEATURES, day, cut="night"),
             items,
@@ -122,8 +122,8 @@ def metrics(
     names = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "coverage", "diversity", "novelty")
     try:
         lake = Lake(chosen.lake.root)
-        rows = report.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
-        trainings = report.last_trainings(lake.read_rows(tables.MODELS), nights)
+        rows = terminal.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
+        trainings = terminal.last_trainings(lake.read_rows(tables.MODELS), nights)
     except RecsysError as error:
         cli.fail(error)
     for row in rows:
