@@ -16,6 +16,7 @@ from recsys_spark import cli, night, tables
 from recsys_spark.cli import Day, Options, Overlays
 from recsys_spark.errors import RecsysError
 from recsys_spark.lake import Lake
+from recsys_spark.ranking import metric_table
 from recsys_spark.reports import terminal
 
 app = typer.Typer(
@@ -119,7 +120,7 @@ def metrics(
 ) -> None:
     """Show the metrics of the last nights beside popularity's, with the interval of each gate figure."""
     chosen = cli.load_or_exit(config or (), set or ())
-    names = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "coverage", "diversity", "novelty")
+    names = metric_table.names_shown()
     try:
         lake = Lake(chosen.lake.root)
         rows = terminal.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
