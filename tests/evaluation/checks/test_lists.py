@@ -2,12 +2,15 @@
 
 import datetime as dt
 
+import pyarrow as pa
 import pytest
 
 from recsys_spark import tables
 from recsys_spark.errors import RuleBrokenError
-from recsys_spark.evaluation import rules
-from recsys_spark.evaluation.offered import Limits
+from recsys_spark.evaluation.checks import items as of_items
+from recsys_spark.evaluation.checks import recount, users
+from recsys_spark.lake import parquet
+from recsys_spark.scoring.rules import NO_RULES
 
 D = dt.date(2024, 5, 31)
 IDS = {2: "a", 3: "b", 4: "c", 5: "gone"}
@@ -53,28 +56,26 @@ def counted(spark, rows, active, reasons=None):
         [(u, f"u{u}", *places, *(reasons or {}).get(u, (None, None)), reason) for u, places, reason in rows],
         schema,
     )
-    users = spark.createDataFrame(
+    features = spark.createDataFrame(
         [(u, f"u{u}", "", None, u in active) for u in range(2, 30)],
         "user_idx int, user_id string, segment string, age int, is_active boolean",
     )
-    items = spark.createDataFrame(
-        [
-            (i, name, name not in ("gone",), float(name != "unused"), [], None, [], None, 9)
-            for i, name in [*IDS.items(), (6, "unused")]
-        ],
-        "item_idx int, item_id string, is_available boolean, popularity double, categories array<string>, "
-        "seller string, segments array<string>, min_age int, num_events long",
-    )
+    items = pa.Table.from_pylist(
+        [{"item_idx": i, "item_id": name, "is_available": name != "gone", "popularity": float(name != "unused"),
+          "num_events": 9, "categories": [], "segments": []} for i, name in [*IDS.items(), (6, "unused")]],
+        parquet.arrow_schema(tables.ITEM_FEATURES),
+    )  # fmt: skip
     seen = spark.createDataFrame(
         [(u, s) for u, s in SEEN.items() if u in active], "user_idx int, items array<int>"
     )
-    return rules.broken_rules(lists, users, items, {"seen_item": seen}, 2, Limits())
+    by_user = users.by_user(lists, features, {"seen_item": seen})
+    return recount.broken_rules(by_user, of_items.items_of(items), ["seen_item"], 2, NO_RULES)
 
 
 @pytest.fixture(scope="module")
 def counts(spark):
     rows = GOOD + [row for broken in BROKEN.values() for row in broken]
-    return {row["rule"]: row["num_broken"] for row in counted(spark, rows, ACTIVE).collect()}
+    return counted(spark, rows, ACTIVE)
 
 
 def test_every_rule_is_counted(counts):
@@ -93,19 +94,16 @@ def test_each_place_has_as_many_reasons(spark):
     uneven = [([2, 3, 4], [1.0] * 3), ([2, 3], [1.0]), ([2, 3], [])]
     reasons = dict(enumerate(even + uneven, 10))
     rows = [(user, places(2, 3), None) for user in reasons]
-    found = {row["rule"]: row["num_broken"] for row in counted(spark, rows, [*reasons], reasons).collect()}
-    assert found["uneven_columns"] == len(uneven)
+    assert counted(spark, rows, [*reasons], reasons)["uneven_columns"] == len(uneven)
 
 
 def test_lists_that_keep_the_rules_pass(spark):
-    rules.refuse_broken(counted(spark, GOOD, [2, 3, 4, 5]), D)
+    recount.refuse_broken(counted(spark, GOOD, [2, 3, 4, 5]), D)
 
 
-def test_a_broken_rule_fails_the_run_by_name_and_count(spark):
-    frame = spark.createDataFrame(
-        [("seen_item", 2), ("bad_score", 0), ("uneven_columns", 1)], "rule string, num_broken long"
-    )
+def test_a_broken_rule_fails_the_run_by_name_and_count():
+    num_broken = {"uneven_columns": 1, "seen_item": 2, "bad_score": 0}
     with pytest.raises(
         RuleBrokenError, match="2024-05-31, cut night: seen_item 2, uneven_columns 1; nothing"
     ):
-        rules.refuse_broken(frame, D)
+        recount.refuse_broken(num_broken, D)
