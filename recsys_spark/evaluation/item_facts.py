@@ -63,10 +63,12 @@ def numbered(items: pa.ListArray, facts: ItemFacts) -> pa.ListArray:
         return items
     coded = items.flatten().dictionary_encode()
     names = coded.dictionary
-    place = pc.index_in(facts.item_ids, value_set=names)  # the other way round would hash all V ids a batch
-    item_idx = np.flatnonzero(place.is_valid())
+    of_item = pc.index_in(
+        facts.item_ids, value_set=names
+    )  # [V]; the other way round would hash V ids a batch
+    item_idx = np.flatnonzero(of_item.is_valid())
     numbers = np.full(len(names), -1)
-    numbers[place.drop_null().to_numpy()] = item_idx
+    numbers[of_item.drop_null().to_numpy()] = item_idx
     for unknown in np.flatnonzero(numbers < 0):
         numbers[unknown] = _NO_NUMBERS + _hashed(names[int(unknown)].as_py()) % _NO_NUMBERS
     return columns.lists(items.value_lengths(), pa.array(numbers[coded.indices.to_numpy()].astype(np.int32)))

@@ -139,10 +139,10 @@ class _Listed:
             known = np.flatnonzero(self._is_listed[number])
             items = np.concatenate([known, sorted(self._unknown[number])]).astype(np.int32)
             none = pa.nulls(len(items), pa.int64())
-            columns = {
+            rows = {
                 "recommender": pa.repeat(recommender, len(items)),
                 **dict.fromkeys(("block", *empty_columns), none),
                 "k": pa.repeat(pa.scalar(k, pa.int32()), len(items)),
                 "item": pa.array(items),
             }
-            yield pa.RecordBatch.from_pydict(columns)
+            yield pa.RecordBatch.from_pydict(rows)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys_spark.errors import RuleBrokenError
-from recsys_spark.evaluation.checks import groups, places, quota, shape, short, users
+from recsys_spark.evaluation.checks import groups, listed, quota, shape, short
 from recsys_spark.evaluation.checks.items import Items
+from recsys_spark.evaluation.checks.users import Users, opened
 from recsys_spark.python_tasks import through_python
 from recsys_spark.scoring.rules import Rules
 
@@ -23,13 +24,13 @@ _NUM_SHORT = "num_short"
 
 
 def broken_rules(
-    by_user: DataFrame, items: Items, left_out: list[str], num_items: int, rules: Rules
+    by_user: DataFrame, items: Items, left_out: Sequence[str], num_items: int, rules: Rules
 ) -> dict[str, int]:
     """By rule, how many lists, or items in lists, break it; runs a Spark job, and another if caps shorten lists.
 
     Args:
         by_user: as `users.by_user` gives it.
-        left_out: rules that keep items from users, by column.
+        left_out: rules that keep items from users: columns of `by_user`.
         num_items: N.
     """
     shared = by_user.sparkSession.sparkContext.broadcast(items)
@@ -37,8 +38,7 @@ def broken_rules(
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         num: Counter[str] = Counter()
         for batch in batches:
-            found = broken_in(users.opened(batch, left_out), shared.value, num_items, rules)
-            num.update(found)
+            num.update(broken_in(opened(batch, left_out), shared.value, num_items, rules))
         yield pa.RecordBatch.from_pydict({"rule": [*num], "num_broken": [*num.values()]})
 
     counted: Counter[str] = Counter()
@@ -49,18 +49,18 @@ def broken_rules(
         is_short = F.exists("lists", lambda row: F.size(row["items"]) < num_items)
         sample = by_user.where(is_short).orderBy(F.xxhash64("user_idx")).limit(short.SAMPLED_LISTS)
         [batch] = sample.toArrow().combine_chunks().to_batches()
-        opened = users.opened(batch, left_out)
-        counted["short_without_cause"] = short.short_without_full_groups(opened, items, num_items, caps)
+        sampled = opened(batch, left_out)
+        counted["short_without_cause"] = short.short_without_full_groups(sampled, items, num_items, caps)
     return dict(counted)
 
 
-def broken_in(users: users.Users, items: Items, num_items: int, rules: Rules) -> dict[str, int]:
+def broken_in(users: Users, items: Items, num_items: int, rules: Rules) -> dict[str, int]:
     """The same for some users, and how many lists are short; under caps, short lists are not judged."""
     has_caps = bool(rules.max_per_category or rules.max_per_seller)
     return {
         **shape.broken_lists(users, num_items),
         **shape.broken_users(users),
-        **places.broken_places(users, items),
+        **listed.broken_items(users, items),
         **groups.broken_caps(users, items, rules.max_per_category, rules.max_per_seller),
         **quota.broken_quota(users, items, rules.num_new_items, rules.new_item_events, has_caps),
         "short_without_cause": 0 if has_caps else short.short_without_cause(users, items, num_items),

@@ -7,7 +7,7 @@ import numpy as np
 from recsys_spark.evaluation.checks.eligible import may_get, num_eligible
 from recsys_spark.evaluation.checks.groups import num_of_groups
 from recsys_spark.evaluation.checks.items import Flags, Groups, Items
-from recsys_spark.evaluation.checks.places import keys
+from recsys_spark.evaluation.checks.listed import keys
 from recsys_spark.evaluation.checks.users import Array, Pairs, Users
 
 SAMPLED_LISTS = 1000  # short lists under caps that are looked at item by item

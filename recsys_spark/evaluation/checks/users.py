@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -73,11 +73,11 @@ def by_user(lists: DataFrame, user_features: DataFrame, left_out: Mapping[str, D
     return grouped.select("user_idx", "user.*", "lists", *left_out)
 
 
-def opened(batch: pa.RecordBatch, rules: list[str]) -> Users:
+def opened(batch: pa.RecordBatch, left_out: Sequence[str]) -> Users:
     """Rows of `by_user` as arrays.
 
     Args:
-        rules: names of the columns with what is left out.
+        left_out: columns with what rules keep from users.
     """
     lists = batch["lists"].flatten()
     items = lists.field("items")
@@ -86,7 +86,7 @@ def opened(batch: pa.RecordBatch, rules: list[str]) -> Users:
         segments=batch["segment"],
         ages=pc.fill_null(batch["age"], UNKNOWN_AGE).to_numpy(),
         is_active=pc.fill_null(batch["is_active"], False).to_numpy(zero_copy_only=False),
-        left_out={rule: pairs(batch[rule]) for rule in rules},
+        left_out={rule: pairs(batch[rule]) for rule in left_out},
         lists=lists,
         user_of=rows_of(batch["lists"]),
         listed=pairs(items),

@@ -20,10 +20,10 @@ NOT_RECOUNTED = (
 )
 
 
-def read_in(places: tuple[str, ...], fields: set[str]) -> set[str]:
+def read_in(where: tuple[str, ...], fields: set[str]) -> set[str]:
     """The fields that this code reads off something called `rules`."""
-    files = [file for place in places for file in (PACKAGE / place).rglob("*.py")]
-    files += [PACKAGE / place for place in places if place.endswith(".py")]
+    files = [file for name in where for file in (PACKAGE / name).rglob("*.py")]
+    files += [PACKAGE / name for name in where if name.endswith(".py")]
     nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
     attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
     return {node.attr for node in attributes if ast.unparse(node.value).split(".")[-1] == "rules"} & fields

@@ -16,30 +16,30 @@ D = dt.date(2024, 5, 31)
 IDS = {2: "a", 3: "b", 4: "c", 5: "gone"}
 
 
-def places(*items, scores=(3.0, 2.0, 1.0), filled_by=None):
+def items_of_list(*items, scores=(3.0, 2.0, 1.0), filled_by=None):
     return list(items), list(scores[: len(items)]), filled_by or [("m", len(items))]
 
 
 GOOD = [
-    (2, places(2, 3), None),
-    (3, places(3, 2, scores=(1.0, 1.0)), None),  # equal scores are in order
-    (4, places(4), "too_few_candidates"),  # has seen the rest
-    (5, places(), "too_few_candidates"),
+    (2, items_of_list(2, 3), None),
+    (3, items_of_list(3, 2, scores=(1.0, 1.0)), None),  # equal scores are in order
+    (4, items_of_list(4), "too_few_candidates"),  # has seen the rest
+    (5, items_of_list(), "too_few_candidates"),
 ]
 BROKEN = {
-    "duplicate_item": [(10, places(2, 2), None)],
-    "uneven_columns": [(11, places(2, 3, filled_by=[("m", 1)]), None)],
-    "rising_score": [(12, places(2, 3, scores=(1.0, 1.5)), None)],
-    "bad_score": [(13, places(2, 3, scores=(1.0, None)), None)],
-    "short_without_reason": [(14, places(2), None)],
-    "short_without_cause": [(15, places(2), "too_few_candidates")],
-    "full_with_reason": [(16, places(2, 3), "too_few_candidates")],
-    "list_too_long": [(17, places(2, 3, 4), None)],
-    "list_of_inactive_user": [(18, places(2, 3), None)],
-    "duplicate_user": [(19, places(2, 3), None), (19, places(2, 3), None)],
-    "unavailable_item": [(20, places(5, 2), None)],
-    "unknown_item": [(21, places(2, 99), None)],
-    "seen_item": [(22, places(2, 3), None)],
+    "duplicate_item": [(10, items_of_list(2, 2), None)],
+    "uneven_columns": [(11, items_of_list(2, 3, filled_by=[("m", 1)]), None)],
+    "rising_score": [(12, items_of_list(2, 3, scores=(1.0, 1.5)), None)],
+    "bad_score": [(13, items_of_list(2, 3, scores=(1.0, None)), None)],
+    "short_without_reason": [(14, items_of_list(2), None)],
+    "short_without_cause": [(15, items_of_list(2), "too_few_candidates")],
+    "full_with_reason": [(16, items_of_list(2, 3), "too_few_candidates")],
+    "list_too_long": [(17, items_of_list(2, 3, 4), None)],
+    "list_of_inactive_user": [(18, items_of_list(2, 3), None)],
+    "duplicate_user": [(19, items_of_list(2, 3), None), (19, items_of_list(2, 3), None)],
+    "unavailable_item": [(20, items_of_list(5, 2), None)],
+    "unknown_item": [(21, items_of_list(2, 99), None)],
+    "seen_item": [(22, items_of_list(2, 3), None)],
     "list_missing": [(23, (None, None, None), None)],
     "active_user_without_list": [],
 }
@@ -53,7 +53,7 @@ def counted(spark, rows, active, reasons=None):
         f"filled_by {tables.FILLED_BY.simpleString()}, because array<int>, because_scores array<double>, reason string"
     )
     lists = spark.createDataFrame(
-        [(u, f"u{u}", *places, *(reasons or {}).get(u, (None, None)), reason) for u, places, reason in rows],
+        [(u, f"u{u}", *listed, *(reasons or {}).get(u, (None, None)), reason) for u, listed, reason in rows],
         schema,
     )
     features = spark.createDataFrame(
@@ -93,7 +93,7 @@ def test_each_place_has_as_many_reasons(spark):
     even = [([], []), ([2, 3], [1.0] * 2), ([2, 3, 4, 0], [1.0] * 4)]
     uneven = [([2, 3, 4], [1.0] * 3), ([2, 3], [1.0]), ([2, 3], [])]
     reasons = dict(enumerate(even + uneven, 10))
-    rows = [(user, places(2, 3), None) for user in reasons]
+    rows = [(user, items_of_list(2, 3), None) for user in reasons]
     assert counted(spark, rows, [*reasons], reasons)["uneven_columns"] == len(uneven)
 
 

@@ -9,7 +9,7 @@ from recsys_spark.evaluation.checks.items import Items
 from recsys_spark.evaluation.checks.users import Array, Pairs, Users
 
 
-def broken_places(users: Users, items: Items) -> dict[str, int]:
+def broken_items(users: Users, items: Items) -> dict[str, int]:
     """By rule, how many items of how many lists break it."""
     row, item_idx = users.user_of[users.listed.row], items.facts_of(users.listed.item_idx)
     is_known = items.is_known[item_idx]
