@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import (
@@ -236,9 +237,18 @@ class EvaluateSettings(Section):
 
 
 class PublishSettings(Section):
-    metric: Literal["ndcg", "recall", "precision", "map", "mrr", "hit_rate"]
+    metric: str
     k: Count
     margin: float
+
+    @field_validator("metric")
+    @classmethod
+    def _may_gate(cls, metric: str) -> str:
+        from recsys_spark.ranking.metric_table import names_for_gate  # NumPy, which no help text needs
+
+        if metric not in names_for_gate():
+            raise ValueError(f"expected one of {', '.join(names_for_gate())}")
+        return metric
 
 
 class Config(BaseSettings):

@@ -15,8 +15,9 @@ from rich.table import Table as Grid
 from recsys_spark import cli, night, tables
 from recsys_spark.cli import Day, Options, Overlays
 from recsys_spark.errors import RecsysError
-from recsys_spark.evaluation import report
 from recsys_spark.lake import Lake
+from recsys_spark.ranking import metric_table
+from recsys_spark.reports import terminal
 
 app = typer.Typer(
     add_completion=False,
@@ -97,8 +98,8 @@ def show(
         day = date.date() if date else max(lake.dates(tables.RECOMMENDATIONS), default=dt.date.max)
         lake.files(tables.RECOMMENDATIONS, day)  # refuses a date that has none
         items = lake.read_rows(tables.ITEM_FEATURES, day, cut="night")
-        listed = report.live_list(lake.read_rows(tables.RECOMMENDATIONS, day), items, user)
-        done = report.recent_history(
+        listed = terminal.live_list(lake.read_rows(tables.RECOMMENDATIONS, day), items, user)
+        done = terminal.recent_history(
             lake.read_rows(tables.HISTORIES, day, cut="night"),
             lake.read_rows(tables.USER_FEATURES, day, cut="night"),
             items,
@@ -119,11 +120,11 @@ def metrics(
 ) -> None:
     """Show the metrics of the last nights beside popularity's, with the interval of each gate figure."""
     chosen = cli.load_or_exit(config or (), set or ())
-    names = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "coverage", "diversity", "novelty")
+    names = metric_table.names_shown()
     try:
         lake = Lake(chosen.lake.root)
-        rows = report.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
-        trainings = report.last_trainings(lake.read_rows(tables.MODELS), nights)
+        rows = terminal.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
+        trainings = terminal.last_trainings(lake.read_rows(tables.MODELS), nights)
     except RecsysError as error:
         cli.fail(error)
     for row in rows:

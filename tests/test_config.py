@@ -41,6 +41,8 @@ def test_later_layers_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             "setting self_attention.negatives: .*'uniform', 'popularity' or 'in_batch'.*got hard",
         ),
         ("self_attention.mask_share=1", "setting self_attention.mask_share: .*less than 1, got 1"),
+        ("publish.metric=hits", "setting publish.metric: expected one of ndcg, recall, .*hit_rate, got hits"),
+        ("publish.metric=diversity", "setting publish.metric: expected one of ndcg.*got diversity"),
         ("publish.k=7", "publish.k 7 is not one of evaluate.ks"),
         (
             "spark.py_files=[dist/recsys_spark.whl]",
