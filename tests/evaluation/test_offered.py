@@ -9,6 +9,8 @@ from recsys_spark import tables
 from recsys_spark.evaluation import offered, rules
 from recsys_spark.evaluation.offered import Limits
 
+FILLED_BY = tables.LISTS.schema["filled_by"].dataType.simpleString()
+
 D = dt.date(2024, 5, 31)
 LIMITS = Limits(["shut"], ["banned"], 2, 1, 1, 3)
 ITEMS = {  # item_idx: (item_id, categories, seller, segments, min_age, num_events)
@@ -38,7 +40,7 @@ def counted(spark, rows, limits=LIMITS, left_out=(), num_items=3):
         [(u, f"u{u}", items, [1.0] * len(items), runs, None, None, "why" if len(items) < num_items else None)
          for u, (_, items, runs) in enumerate(rows, 10)],
         f"user_idx int, user_id string, items array<int>, scores array<double>, filled_by "
-        f"{tables.FILLED_BY.simpleString()}, because array<int>, because_scores array<double>, reason string",
+        f"{FILLED_BY}, because array<int>, because_scores array<double>, reason string",
     )  # fmt: skip
     users = spark.createDataFrame(
         [(u, f"u{u}", *USERS[kind], True) for u, (kind, *_) in enumerate(rows, 10)],

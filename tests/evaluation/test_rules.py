@@ -9,6 +9,8 @@ from recsys_spark.errors import RuleBrokenError
 from recsys_spark.evaluation import rules
 from recsys_spark.evaluation.offered import Limits
 
+FILLED_BY = tables.LISTS.schema["filled_by"].dataType.simpleString()
+
 D = dt.date(2024, 5, 31)
 IDS = {2: "a", 3: "b", 4: "c", 5: "gone"}
 
@@ -47,7 +49,7 @@ ACTIVE = [*range(2, 6), *range(10, 18), *range(19, 25)]  # 18 is not active, 24 
 def counted(spark, rows, active, reasons=None):
     schema = (
         "user_idx int, user_id string, items array<int>, scores array<double>, "
-        f"filled_by {tables.FILLED_BY.simpleString()}, because array<int>, because_scores array<double>, reason string"
+        f"filled_by {FILLED_BY}, because array<int>, because_scores array<double>, reason string"
     )
     lists = spark.createDataFrame(
         [(u, f"u{u}", *places, *(reasons or {}).get(u, (None, None)), reason) for u, places, reason in rows],
