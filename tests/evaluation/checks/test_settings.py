@@ -13,6 +13,8 @@ from recsys_spark.evaluation.checks.shown_often import shown_often
 from recsys_spark.lake import parquet
 from recsys_spark.scoring.rules import Rules
 
+FILLED_BY = tables.LISTS.schema["filled_by"].dataType.simpleString()
+
 D = dt.date(2024, 5, 31)
 RULES = Rules(
     blocked_items=("shut",),
@@ -49,7 +51,7 @@ def counted(spark, rows, rules=RULES, left_out=(), num_items=3):
         [(u, f"u{u}", items, [1.0] * len(items), runs, None, None, "why" if len(items) < num_items else None)
          for u, (_, items, runs) in enumerate(rows, 10)],
         f"user_idx int, user_id string, items array<int>, scores array<double>, filled_by "
-        f"{tables.FILLED_BY.simpleString()}, because array<int>, because_scores array<double>, reason string",
+        f"{FILLED_BY}, because array<int>, because_scores array<double>, reason string",
     )  # fmt: skip
     features = spark.createDataFrame(
         [(u, f"u{u}", *USERS[kind], True) for u, (kind, *_) in enumerate(rows, 10)],
