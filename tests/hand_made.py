@@ -3,6 +3,8 @@
 import numpy as np
 import pyarrow as pa
 
+from recsys_spark.forms import folder as folders
+from recsys_spark.forms import vectors
 from recsys_spark.forms.inner_product import directions
 from recsys_spark.forms.item_item import ItemItem, Weighing
 from recsys_spark.forms.vectors import Vectors
@@ -120,3 +122,9 @@ def score_of(history, item):
 def similar_of(model, items):
     """What finds the items most like each, among those that somebody may get."""
     return model.form.similar(items.eligible.of_form(model.form.is_trained))
+
+
+def save_network(folder, settings, weights, item_vectors, is_trained):
+    """A network's folder without an item tower; returns each file's sha256 by name."""
+    files = vectors.save(folder, settings, item_vectors, is_trained)
+    return files | folders.save_arrays(folder, vectors.WEIGHTS, weights)

@@ -14,6 +14,7 @@ from recsys_spark.forms import vectors
 from recsys_spark.forms.form import Size
 from recsys_spark.forms.inner_product import directions
 from recsys_spark.ranking import top_n
+from recsys_spark.ranking.survivors import cells_of
 
 VECTORS = np.array([[0, 0, 9], [0, 0, 0], [3, 4, 7], [-2, 0, 1]], np.float32)
 TRAINED = np.arange(4) >= 2
@@ -80,7 +81,7 @@ def test_the_vectors_and_directions_are_shared_by_the_workers_of_a_machine(folde
 
 def test_ranking_takes_a_block_of_users_and_of_items_and_no_more_users_than_a_batch(folder: Path) -> None:
     many, few = (needs(folder, batch_users=num).ranking for num in (256, 64))
-    assert many - few == 8 * (256 - 64) * (top_n.cells_of(20) + 65)
+    assert many - few == 8 * (256 - 64) * (cells_of(20) + 65)
     by_thousand = [needs(folder, pool_items=4000, batch_users=num).ranking for num in (256, 512)]
     assert top_n.blocks(65, 4000)[1] < 256
     assert by_thousand[0] == by_thousand[1]
