@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_spark.ranking.top_n import Lists
+from recsys_spark.tables import FIRST_IDX
 
 Array = NDArray[Any]
 
-_FIRST_IDX = 2
 _LONGEST_GAP = 2**31 - 1
 
 
@@ -42,11 +42,11 @@ def take_in(best: Reasons, rows: Array, item_idx: Array, falls: Array) -> None:
         falls: [M, N], by how much it raised the score of each listed item; what is not above 0 is no reason.
     """
     falls, ranks = falls[:, :, None], np.arange(best.scores.shape[2])
-    own = (best.scores[rows] >= falls).sum(axis=2)[:, :, None]  # [M, N, 1], the rank of the item
+    rank = (best.scores[rows] >= falls).sum(axis=2)[:, :, None]  # [M, N, 1], the rank of the item
     for kept, new in ((best.item_idx, item_idx[:, None, None]), (best.scores, falls)):
         held = kept[rows]
         behind = np.concatenate([held[:, :, :1], held[:, :, :-1]], axis=2)
-        kept[rows] = np.where(ranks < own, held, np.where(ranks == own, new, behind))
+        kept[rows] = np.where(ranks < rank, held, np.where(ranks == rank, new, behind))
 
 
 def of_same_item(items: Array, position: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -78,7 +78,7 @@ def by_leaving_out(
     best = nothing(lists, num_reasons)
     for position in range(items.shape[1] - 1, -1, -1):
         same, is_newest = of_same_item(items, position)
-        rows = np.flatnonzero(is_newest & (items[:, position] >= _FIRST_IDX))
+        rows = np.flatnonzero(is_newest & (items[:, position] >= FIRST_IDX))
         if not len(rows):
             continue
         left = without({name: values[rows] for name, values in histories.items()}, same[rows])
