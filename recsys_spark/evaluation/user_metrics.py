@@ -33,7 +33,7 @@ def sums(judged: DataFrame, facts: ItemFacts, ks: Sequence[int], metrics: Sequen
     """What the means and the coverage are made of, in one pass over the lists: rows of two kinds.
 
     Of users, one a recommender and block: `num_users`, and `{metric}_{k}` in units; `k` is null.
-    Of items, one a recommender and k: `num_items` different ones in the first k of any list; `block` is null.
+    Of items, 64 a row: the bits of `marks` say which of a `chunk` stand in the first k of any list; `block` is null.
 
     Args:
         judged: as `evaluation.judged` makes it, with `block`, a number.
@@ -64,12 +64,7 @@ def sums(judged: DataFrame, facts: ItemFacts, ks: Sequence[int], metrics: Sequen
     numbers = ", ".join(f"{name} long" for name in ("block", *named))
     parts = through_python(rows, work, f"recommender string, {numbers}, k int, chunk int, marks long")
     totals = [F.sum(name).alias(name) for name in named]
-    return (
-        parts.groupBy("recommender", "block", "k", "chunk")
-        .agg(*totals, F.bit_or("marks").alias("marks"))
-        .groupBy("recommender", "block", "k")
-        .agg(*totals, F.sum(F.bit_count("marks")).alias("num_items"))
-    )
+    return parts.groupBy("recommender", "block", "k", "chunk").agg(*totals, F.bit_or("marks").alias("marks"))
 
 
 def user_metrics(
