@@ -13,7 +13,7 @@ from recsys_spark.lake import Lake
 from recsys_spark.tables import DataFile
 from recsys_spark.tables.contract import CUT, FLOAT, INT, INTS, RUN_DATE, table
 from recsys_spark.training.columns import ColumnType
-from recsys_spark.transforms import examples
+from recsys_spark.transforms import timelines
 
 ROWS, LENGTH, VOCABULARY = 2_000_000, 50, 100_000
 COLUMNS = {
@@ -66,4 +66,4 @@ def _rows(spark: SparkSession) -> DataFrame:
         F.lit("night").alias("cut"),
         F.lit(_DATE).alias("run_date"),
     )
-    return examples.in_hashed_order(rows)
+    return rows.sortWithinPartitions(timelines.user_order(), "user_idx", "item_idx")
