@@ -43,7 +43,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--of-one-user", type=float, default=0.0)
     parser.add_argument("--memory", default="6g")
+    parser.add_argument("--tiny", action="store_true", help="so small that it shows only that it runs")
     args = parser.parse_args()
+    if args.tiny:
+        args.events, args.repeats = 5_000, 1
     with tempfile.TemporaryDirectory() as folder:
         settings = loaded(Path(folder), args)
         spark, lake = cli.session(settings, "bench"), Lake(settings.lake.root)
