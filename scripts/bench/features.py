@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="so small that it shows only that it runs")
     args = parser.parse_args()
     if args.tiny:
-        args.events, args.repeats = 5_000, 1
+        args.events, args.repeats = 5_000, 0
     with tempfile.TemporaryDirectory() as folder:
         settings = loaded(Path(folder), args)
         spark, lake = cli.session(settings, "bench"), Lake(settings.lake.root)

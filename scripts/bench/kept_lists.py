@@ -30,7 +30,7 @@ class Size(NamedTuple):
     rounds: int = 5
 
 
-TINY = Size(users=400, items=2_000, rounds=1)
+TINY = Size(users=400, items=2_000, rounds=0)
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ class Size(NamedTuple):
     rounds: int = 5
 
 
-TINY = Size(users=400, items=2_000, als_users=100, sample=20, rounds=1)
+TINY = Size(users=400, items=2_000, als_users=100, sample=20, rounds=0)
 
 
 def main() -> None:

@@ -73,10 +73,12 @@ def seconds(run: Callable[[], Any]) -> float:
 
 
 def in_rounds(rounds: int, **runs: Callable[[], Any]) -> list[dict[str, float]]:
-    """Seconds of each in each round, after one that warms up. A minute in which the machine is slow meets them all."""
-    for run in runs.values():
-        run()
-    return [{name: seconds(run) for name, run in runs.items()} for _ in range(rounds)]
+    """Seconds of each in each round, after one that warms up, which counts only where it is the only one.
+
+    A minute in which the machine is slow meets them all.
+    """
+    taken = [{name: seconds(run) for name, run in runs.items()} for _ in range(1 + rounds)]
+    return taken[1:] or taken
 
 
 def medians(rounds: list[dict[str, float]]) -> list[float]:
