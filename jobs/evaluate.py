@@ -20,7 +20,7 @@ from recsys_spark.config import Config
 from recsys_spark.evaluation import catalogue, gate, judged, measure
 from recsys_spark.evaluation.catalogue import Catalogue
 from recsys_spark.lake import Lake
-from recsys_spark.scoring import lists
+from recsys_spark.scoring import user_rows
 from recsys_spark.transforms import arrivals
 
 
@@ -49,7 +49,7 @@ def _live(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) ->
     events = lake.read(spark, tables.INTERACTIONS, until=run_date)
     pairs = judged.since_published(
         arrivals.only_current(events, source_files, run_date, "interactions"),
-        lists.with_control(judged.known_users(index, nights[-1]), share),
+        user_rows.with_control(judged.known_users(index, nights[-1]), share),
         lake.read(spark, tables.RECOMMENDATIONS, nights[-1]),
         nights[-1],
         run_date,

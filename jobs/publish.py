@@ -17,7 +17,7 @@ import datetime as dt
 
 from pyspark.sql import SparkSession
 
-from recsys_spark import cli, tables
+from recsys_spark import cli, models, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import gate
 from recsys_spark.lake import Lake
@@ -42,10 +42,13 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     lake.write(spark, tables.DEFAULT_RECOMMENDATIONS, run_date, segments)
     lake.write(spark, tables.SIMILAR_ITEMS, run_date, similar)
     places = lake.num_rows(tables.LISTS, run_date, "night") * config.recommend.num_items
-    has_reasons = config.recommend.explain or config.recommend.recommender == "transitions"
+    has_reasons = (
+        config.recommend.explain
+        or models.ALL[models.ranked_by(config.recommend.recommenders)].has_exact_reasons
+    )
     num_bytes = published.num_bytes(places, config.recommend.num_reasons if has_reasons else 0)
     num_files = plan.num_files(num_bytes, config.recommend.file_mib * MIB)
-    tonight = partitions.in_file_order(partitions.in_partitions(tonight, num_files))
+    tonight = partitions.in_ranges(tonight, num_files)
     lake.write_made(tables.RECOMMENDATIONS, run_date, [published.published(tonight, items)])
 
 

@@ -20,7 +20,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from recsys_spark import config as settings
-from recsys_spark import errors, tables
+from recsys_spark import errors, models, tables
 from recsys_spark.config import CONF, Config
 from recsys_spark.errors import BadDataError, MissingInputError, RecsysError, SettingsError
 from recsys_spark.lake import Lake
@@ -194,9 +194,9 @@ def _needs_spark(job: str, config: Config) -> bool:
     """Only `train` may do without: one TensorFlow worker reads the lake's files by itself."""
     if job != "train":
         return True
-    kind = config.recommend.recommender
-    is_counting, is_sharing = kind == "transitions", config.train.num_workers > 1
-    return config.train.enabled and kind != "popularity" and (is_counting or is_sharing)
+    fitted_by = {models.ALL[name].fitted_by for name in config.recommend.recommenders}
+    is_shared = "network" in fitted_by and config.train.num_workers > 1
+    return config.train.enabled and ("spark" in fitted_by or is_shared)
 
 
 def _record(

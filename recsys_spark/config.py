@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -23,6 +31,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from recsys_spark import models
 from recsys_spark.errors import SettingsError
 
 CONF = Path(__file__).parent / "conf"
@@ -90,44 +99,50 @@ class SplitSettings(Section):
 class TrainSettings(Section):
     enabled: bool
     min_train_users: Count
-    embedding_dim: Count
-    num_blocks: Count
-    num_heads: Count
-    dropout: Dropout
-    optimizer: Literal["adam", "adagrad", "sgd"]
-    learning_rate: Positive
-    batch_size: Count
-    window_row_groups: Count
-    epochs: Count
-    patience: Count
-    num_negatives: Annotated[int, Field(ge=0)]
-    negatives: Literal["uniform", "popularity", "in_batch"]
-    crop_share: Share
-    mask_share: Dropout
-    reorder_share: Share
     max_valid_users: Count
+    window_row_groups: Count
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     num_workers: Count
     num_threads: Count
-    mixed_precision: bool
     warm_start: bool
     checkpoint_steps: Annotated[int, Field(ge=0)]
     work_dir: str | None
     log_dir: str | None
 
-    @model_validator(mode="after")
-    def _heads_divide_dim(self) -> TrainSettings:
-        if self.embedding_dim % self.num_heads:
-            raise ValueError(
-                f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}"
-            )
-        return self
+
+class NetworkSettings(Section):
+    embedding_dim: Count
+    dropout: Dropout
+    optimizer: Literal["adam", "adagrad", "sgd"]
+    learning_rate: Positive
+    batch_size: Count
+    epochs: Count
+    patience: Count
+    num_negatives: Annotated[int, Field(ge=0)]
+    negatives: Literal["uniform", "popularity", "in_batch"]
+    mixed_precision: bool
 
     @model_validator(mode="after")
-    def _in_batch_draws_none(self) -> TrainSettings:
+    def _in_batch_draws_none(self) -> NetworkSettings:
         if self.negatives == "in_batch" and self.num_negatives:
             raise ValueError(
                 f"negatives in_batch draws none: expected num_negatives 0, got {self.num_negatives}"
+            )
+        return self
+
+
+class SelfAttentionSettings(NetworkSettings):
+    num_blocks: Count
+    num_heads: Count
+    crop_share: Share
+    mask_share: Dropout
+    reorder_share: Share
+
+    @model_validator(mode="after")
+    def _heads_divide_dim(self) -> SelfAttentionSettings:
+        if self.embedding_dim % self.num_heads:
+            raise ValueError(
+                f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}"
             )
         return self
 
@@ -140,8 +155,33 @@ class TransitionSettings(Section):
     history_decay: Decay
 
 
+class BlendSettings(Section):
+    by: Literal["ranks", "scores"]
+    weights: tuple[NotNegative, ...] | Literal["equal", "fitted"]
+    pool_items: Count
+
+
+def _listed(value: Any) -> Any:
+    """One name is a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _known_recommenders(names: tuple[str, ...]) -> tuple[str, ...]:
+    choices = [name for name, facts in models.ALL.items() if facts.fitted_by != "members"]
+    for name in names:
+        if name not in choices:
+            raise ValueError(f"{name} is no recommender; expected some of {', '.join(choices)}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError("expected one recommender at least, each once")
+    if len(names) > 1 and models.POPULARITY in names:
+        raise ValueError(
+            f"{models.POPULARITY} fills what the others leave empty and is no part of a blend: leave it out"
+        )
+    return names
+
+
 class RecommendSettings(Section):
-    recommender: Literal["self_attention", "transitions", "popularity"]
+    recommenders: Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_known_recommenders)]
     num_items: Annotated[int, Field(ge=1, le=1000)]
     active_days: Count | Literal["all"]
     repeats: Literal["forbidden", "allowed"]
@@ -206,7 +246,9 @@ class Config(BaseSettings):
     features: FeatureSettings
     split: SplitSettings
     train: TrainSettings
+    self_attention: SelfAttentionSettings
     transitions: TransitionSettings
+    blend: BlendSettings
     recommend: RecommendSettings
     rerank: RerankSettings
     rules: RuleSettings
@@ -217,6 +259,24 @@ class Config(BaseSettings):
     def _gate_is_measured(self) -> Config:
         if self.publish.k not in self.evaluate.ks:
             raise ValueError(f"publish.k {self.publish.k} is not one of evaluate.ks {list(self.evaluate.ks)}")
+        return self
+
+    @model_validator(mode="after")
+    def _blend_fits(self) -> Config:
+        members, weights = self.recommend.recommenders, self.blend.weights
+        if (
+            len(members) > 1
+            and isinstance(weights, tuple)
+            and (len(weights) != len(members) or not any(weights))
+        ):
+            raise ValueError(
+                f"blend.weights {list(weights)}: expected one for each of recommend.recommenders, not all 0: "
+                f"{', '.join(members)}"
+            )
+        if self.blend.pool_items < self.recommend.num_items:
+            raise ValueError(
+                f"blend.pool_items {self.blend.pool_items} is less than recommend.num_items {self.recommend.num_items}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -258,6 +318,11 @@ class Config(BaseSettings):
         files = YamlConfigSettingsSource(settings_cls, yaml_file=given["files"], deep_merge=True)
         options = InitSettingsSource(settings_cls, init_kwargs=given["options"])
         return options, EnvSettingsSource(settings_cls), files
+
+    def section_of(self, recommender: str) -> dict[str, Any]:
+        """A recommender's own settings; empty where it has none."""
+        section = getattr(self, recommender, None)
+        return section.model_dump() if isinstance(section, Section) else {}
 
     def fingerprint(self) -> str:
         """sha256 of the settings in canonical JSON."""

@@ -28,7 +28,7 @@ def last_line(arguments: list[str], folder: Path) -> Any:
     """What a script with these arguments prints last, run in an empty folder."""
     env = {**os.environ, "JDK_JAVA_OPTIONS": nights.SHORT_JOBS, "TMPDIR": str(folder)}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=300
+        [sys.executable, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=500
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
     return json.loads(done.stdout.splitlines()[-1])

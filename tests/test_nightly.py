@@ -317,7 +317,7 @@ def test_popularity_fills_the_lists_when_every_model_is_too_old(
 def test_transitions_fill_the_lists_of_a_whole_night_and_the_metrics_tell_what_reranking_changed(
     spark: SparkSession, source: Path, lake: Path, copy: Path
 ) -> None:
-    chosen = nights.settings(copy, source, recommend__recommender="transitions", rerank__by="diversity")
+    chosen = nights.settings(copy, source, recommend__recommenders="transitions", rerank__by="diversity")
     jobs = ("train", "recommend", "check", "evaluate", "publish")
     outcome = nights.run(spark, chosen, FIRST, jobs)
     assert (outcome.job, outcome.exit_status) == ("publish", 0), outcome.message

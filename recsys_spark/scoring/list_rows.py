@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recsys_spark.forms.reasons import Reasons
 from recsys_spark.ranking.top_n import Lists, is_filled
 from recsys_spark.scoring import columns
-from recsys_spark.scoring.reasons import Reasons
 
 Array = NDArray[Any]
 

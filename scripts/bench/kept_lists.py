@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from peers import scored
-from peers.ranked import BATCH, DAY, READ, TOP, in_rounds, medians, ranked, session, write
+from peers.ranked import BATCH, DAY, SETTINGS, TOP, basis, in_rounds, medians, ranked, session, write
 from pyspark.sql import SparkSession
 
 from recsys_spark import tables
 from recsys_spark.lake import Lake
-from recsys_spark.scoring import partitions, unchanged
+from recsys_spark.scoring import unchanged
 
 CHECKED = 0.01
 
@@ -51,17 +51,16 @@ def main() -> None:
 def nothing_changed(spark: SparkSession, folder: Path, size: Size) -> tuple[dict[str, Any], dict[str, float]]:
     """The figures and the ratios."""
     users = spark.read.parquet(str(scored.write_users(folder, size.users, size.items)))
-    users = unchanged.with_fingerprint(users, "shared", READ)
+    shared = basis(folder, size.users, size.items)
+    users = unchanged.with_fingerprint(users, shared, SETTINGS)
     rank = partial(ranked, folder=folder, num_users=size.users, num_items=size.items)
     write(folder / "earlier", rank(users))
     earlier = Lake(str(folder / "earlier")).read(spark, tables.LISTS, DAY)
 
     def keep() -> None:
-        with unchanged.parted(users, earlier, CHECKED, DAY) as night:
-            checked, lists_of_checked = night.checked
-            unchanged.refuse_different(rank(checked).rows(), lists_of_checked)
-            kept = unchanged.as_they_are(partitions.in_file_order(night.kept))
-            write(folder / "later", rank(night.ranked), kept)
+        with unchanged.parted(users, earlier, CHECKED, DAY) as parted:
+            unchanged.refuse_different(parted, shared, SETTINGS, DAY)
+            write(folder / "later", rank(parted.ranked), *unchanged.as_they_are(parted))
 
     rounds = in_rounds(size.rounds, ranked=lambda: write(folder / "again", rank(users)), kept=keep)
     everybody, kept = medians(rounds)

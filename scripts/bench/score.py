@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from peers import scored
+from peers.looked_up import READ
 from peers.ranked import (
     BATCH,
     DAY,
-    READ,
     TOP,
     both_factors,
     files_of,
@@ -35,8 +35,8 @@ from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
 from recsys_spark import tables
+from recsys_spark.forms.form import HISTORY
 from recsys_spark.python_tasks import Made
-from recsys_spark.scoring.forms import HISTORY
 
 
 class Size(NamedTuple):

@@ -49,7 +49,12 @@ TINY = Size(
     nights=2,
     events=5_000,
     train_every=2,
-    more=("train.epochs=1", "train.embedding_dim=8", "train.num_blocks=1", "evaluate.bootstrap_samples=100"),
+    more=(
+        "self_attention.epochs=1",
+        "self_attention.embedding_dim=8",
+        "self_attention.num_blocks=1",
+        "evaluate.bootstrap_samples=100",
+    ),
 )
 
 

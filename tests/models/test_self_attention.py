@@ -16,8 +16,7 @@ import tensorflow as tf
 from windows import POPULAR, L, V, batch, walks
 
 from recsys_spark.models import artifacts, draws, self_attention
-from recsys_spark.models.event_inputs import gap_bucket
-from recsys_spark.models.self_attention_network import (
+from recsys_spark.models.self_attention import (
     INPUTS,
     OF_ITEMS,
     SelfAttention,
@@ -26,6 +25,7 @@ from recsys_spark.models.self_attention_network import (
     from_weights,
     weights_of,
 )
+from recsys_spark.networks.event_inputs import gap_bucket
 
 COUNTS = np.array([0, 0] + [5] * (V - 3) + [0])  # the last item was never trained on
 FEATURES = np.random.default_rng(3).normal(size=(V, 4)).astype(np.float32)

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyspark.worker  # noqa: F401  what every worker has imported
+from recsys_spark.scoring.forms import Vectors
+from recsys_spark.scoring.known_models import LoadedModel
 
 from recsys_spark import tables
 from recsys_spark.lake.parquet import arrow_schema
@@ -22,8 +24,6 @@ from recsys_spark.lake.storage import store_at
 from recsys_spark.lake.worker_files import Place, write_partition
 from recsys_spark.scoring import known_models, lists
 from recsys_spark.scoring.catalogue import catalogue
-from recsys_spark.scoring.forms import Vectors
-from recsys_spark.scoring.known_models import LoadedModel
 from recsys_spark.scoring.ranker import ranker
 from recsys_spark.scoring.rules import NO_RULES, ListSettings, Rerank, Rules
 

@@ -11,8 +11,8 @@ from test_ranker import V as NUM_ITEMS
 
 from recsys_spark import tables
 from recsys_spark.errors import BadDataError
+from recsys_spark.forms.item_tower import Columns, tower, vectors
 from recsys_spark.lake import Lake
-from recsys_spark.models.item_tower import Columns, tower, vectors
 from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring.columns import feature_rows
 from recsys_spark.scoring.ranker import ranker

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from recsys_spark.scoring.known_models import KnownModel
 
 from recsys_spark.errors import TrainingError
 from recsys_spark.models import transitions
 from recsys_spark.models.transitions import Transitions
 from recsys_spark.scoring import known_models
-from recsys_spark.scoring.known_models import KnownModel
 from recsys_spark.transforms import index
 
 D = dt.date(2024, 5, 31)

@@ -23,7 +23,7 @@ def job(name):
 
 
 def config(root, *options):
-    return settings.load(options=[f"lake.root={root}", "recommend.recommender=popularity", *options])
+    return settings.load(options=[f"lake.root={root}", "recommend.recommenders=popularity", *options])
 
 
 def user_id(user_idx):

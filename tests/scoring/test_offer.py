@@ -1,6 +1,5 @@
 import numpy as np
 import pyarrow as pa
-
 from recsys_spark.scoring.offer import offer
 
 AGES = pa.array([None, 12, 18, 40], pa.int32())

@@ -3,12 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from recsys_spark.scoring.forms import Vectors
+from recsys_spark.scoring.known_models import LoadedModel
 
 from recsys_spark.models import artifacts
 from recsys_spark.models.transitions import Transitions
 from recsys_spark.scoring.catalogue import catalogue, segment_lists
-from recsys_spark.scoring.forms import Vectors
-from recsys_spark.scoring.known_models import LoadedModel
 from recsys_spark.scoring.ranker import TOO_FEW
 from recsys_spark.scoring.ranker import ranker as packed
 from recsys_spark.scoring.rules import NO_RULES, ListSettings, Rerank

@@ -6,6 +6,8 @@ from collections import Counter
 import nights
 import numpy as np
 import pytest
+from recsys_spark.scoring.forms import HISTORY
+from recsys_spark.scoring.known_models import KnownModel
 from test_list_jobs import USERS, job, lake_of
 from test_ranker import V, items
 
@@ -15,8 +17,6 @@ from recsys_spark.errors import SettingsError
 from recsys_spark.lake import Lake
 from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring import lists, unchanged
-from recsys_spark.scoring.forms import HISTORY
-from recsys_spark.scoring.known_models import KnownModel
 from recsys_spark.scoring.rules import ListSettings, Rerank, Rules
 
 D = dt.date(2024, 5, 31)

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from recsys_spark.errors import TrainingError
-from recsys_spark.models import draws, losses, targets
 from recsys_spark.models import self_attention_network as nets
+from recsys_spark.networks import draws, losses, targets
 from recsys_spark.tables import DataFile
 from recsys_spark.training.columns import ColumnType
 from recsys_spark.training.feed import Feed

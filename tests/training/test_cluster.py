@@ -19,8 +19,8 @@ import pytest
 import tensorflow as tf
 from one_worker import EPOCHS, LEARNING_RATE, SEED, V
 
-from recsys_spark.models import draws, targets
 from recsys_spark.models import self_attention_network as nets
+from recsys_spark.networks import draws, targets
 
 pytestmark = pytest.mark.slow
 

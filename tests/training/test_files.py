@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from recsys_spark.training.data import Data, ValidationData, what_lacks
 
 from recsys_spark.errors import BadDataError, LakeError
-from recsys_spark.models.item_tower import Columns
+from recsys_spark.forms.item_tower import Columns
 from recsys_spark.tables import DataFile
 from recsys_spark.training import files
 from recsys_spark.training.columns import ColumnType
-from recsys_spark.training.data import Data, ValidationData, what_lacks
 from recsys_spark.training.petastorm_adapter import RowGroup, read_row_groups
 
 

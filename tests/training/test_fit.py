@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.python.summary.summary_iterator import summary_iterator
 
 from recsys_spark.errors import BadDataError, TrainingError
-from recsys_spark.models.self_attention_network import SelfAttention, Settings
+from recsys_spark.models.self_attention import SelfAttention, Settings
 from recsys_spark.tables import DataFile
 from recsys_spark.training import checkpoints
 from recsys_spark.training.columns import ColumnType

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from pyspark.sql import SparkSession
-
 from recsys_spark.training.index_hash import prefix_hash
+
 from recsys_spark.transforms import index
 
 IDS = [(2, "a"), (3, " space, comma"), (4, "\U0001f600é"), (5, "007")]

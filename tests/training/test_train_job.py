@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
+from recsys_spark.training.index_hash import prefix_hash
 
 from recsys_spark import config, tables
 from recsys_spark.lake import Lake
 from recsys_spark.models import artifacts, item_tower, self_attention
-from recsys_spark.training.index_hash import prefix_hash
 
 D = dt.date(2024, 3, 1)
 AT = dt.datetime(2024, 2, 1)
@@ -23,11 +23,11 @@ LENGTH, NUM_ITEMS, NUM_USERS = 4, 12, 60
 FEATURES = ("age_days", "category:Drama")
 OPTIONS = [
     f"features.history_length={LENGTH}",
-    "train.embedding_dim=16",
-    "train.epochs=8",
-    "train.num_blocks=1",
-    "train.learning_rate=0.02",
-    "train.batch_size=32",
+    "self_attention.embedding_dim=16",
+    "self_attention.epochs=8",
+    "self_attention.num_blocks=1",
+    "self_attention.learning_rate=0.02",
+    "self_attention.batch_size=32",
     "train.min_train_users=50",
     "split.min_users=20",
 ]
@@ -154,7 +154,7 @@ def test_too_few_validation_users_choose_no_epochs(lake: Lake, tmp_path: Path) -
     published, twin = (
         json.loads(row["manifest"])
         for row in run(
-            lake, tmp_path, "split.min_users=100000", "train.max_valid_users=90000", "train.epochs=2"
+            lake, tmp_path, "split.min_users=100000", "train.max_valid_users=90000", "self_attention.epochs=2"
         )
     )
     assert published["epochs"] == twin["epochs"] == 2
@@ -235,7 +235,7 @@ def test_an_item_first_seen_after_the_cut_changes_nothing(
     ("option", "reason"),
     [
         ("train.enabled=false", "train.enabled"),
-        ("recommend.recommender=popularity", "recommend.recommender"),
+        ("recommend.recommenders=popularity", "recommend.recommenders"),
         ("train.min_train_users=61", "twin_users=60 min_train_users=61"),
     ],
 )

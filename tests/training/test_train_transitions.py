@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
+from recsys_spark.training.index_hash import prefix_hash
 
 from recsys_spark import cli, config, tables
 from recsys_spark.errors import BadDataError
@@ -19,13 +20,12 @@ from recsys_spark.lake import Lake
 from recsys_spark.models import artifacts, transitions
 from recsys_spark.ranking.item_item import ItemItem, top_n
 from recsys_spark.training import transitions as training
-from recsys_spark.training.index_hash import prefix_hash
 
 D = dt.date(2024, 3, 1)
 AT = dt.datetime(2024, 2, 1)
 LENGTH, NUM_ITEMS, NUM_USERS, POPULAR = 4, 12, 60, 14
 V = 2 + NUM_ITEMS + 1
-OPTIONS = ["recommend.recommender=transitions", f"features.history_length={LENGTH}"]
+OPTIONS = ["recommend.recommenders=transitions", f"features.history_length={LENGTH}"]
 
 job = importlib.import_module("recsys_spark.jobs.train")
 
@@ -198,10 +198,10 @@ def test_too_little_or_switched_off_trains_nothing_and_says_why(
 @pytest.mark.parametrize(
     ("options", "starts"),
     [
-        (["recommend.recommender=transitions"], True),
-        (["recommend.recommender=transitions", "train.enabled=false"], False),
+        (["recommend.recommenders=transitions"], True),
+        (["recommend.recommenders=transitions", "train.enabled=false"], False),
         (["train.num_workers=2"], True),
-        (["train.num_workers=2", "recommend.recommender=popularity"], False),
+        (["train.num_workers=2", "recommend.recommenders=popularity"], False),
         ([], False),
     ],
 )

@@ -15,7 +15,7 @@ from test_train_job import AT, NUM_USERS, D, lake_with, run, write_night
 from recsys_spark import tables
 from recsys_spark.errors import TrainingError
 from recsys_spark.lake import Lake
-from recsys_spark.models.self_attention_network import SelfAttention, Settings, named
+from recsys_spark.models.self_attention import SelfAttention, Settings, named
 from recsys_spark.training import data, warm
 from recsys_spark.training.optimizers import optimizer
 
@@ -100,8 +100,8 @@ def test_a_start_that_knows_events_after_the_cut_is_refused(
 @pytest.mark.parametrize(
     ("option", "fault"),
     [
-        ("train.embedding_dim=8", "has embedding_dim 16, now 8"),
-        ("train.optimizer=adagrad", "has optimizer adam, now adagrad"),
+        ("self_attention.embedding_dim=8", "has embedding_dim 16, now 8"),
+        ("self_attention.optimizer=adagrad", "has optimizer adam, now adagrad"),
     ],
 )
 def test_a_start_that_does_not_fit_is_refused(
@@ -122,7 +122,7 @@ def test_a_start_on_other_item_numbers_is_refused(
 
 
 def test_without_an_earlier_model_the_start_is_cold(spark: SparkSession, tmp_path: Path) -> None:
-    [_, twin] = run(lake_with(spark, tmp_path / "lake"), tmp_path / "work", WARM, "train.epochs=1")
+    [_, twin] = run(lake_with(spark, tmp_path / "lake"), tmp_path / "work", WARM, "self_attention.epochs=1")
     assert "cold_start" in manifest(twin)
     assert "warm_start" not in manifest(twin)
 

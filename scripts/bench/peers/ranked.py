@@ -9,23 +9,25 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 
-from peers import scored
+from peers import looked_up, scored
 from recsys_spark import cli, config, tables
 from recsys_spark.lake import Lake
 from recsys_spark.python_tasks import Made
 from recsys_spark.scoring import lists
+from recsys_spark.scoring.bases import Basis
 from recsys_spark.scoring.rules import ListSettings
 
 TOP, BATCH = 100, 1024
-READ = ("items", "gaps")  # of the history, by this model
 DAY = dt.date(2024, 1, 31)
+SETTINGS = ListSettings(TOP, BATCH, num_threads=1)
 
 
 @contextmanager
@@ -48,8 +50,15 @@ def job(spark: SparkSession, folder: Path, num_users: int, num_items: int, heavi
 
 
 def ranked(users: DataFrame, folder: Path, num_users: int, num_items: int) -> Made:
-    load = partial(scored.load, *map(str, both_factors(folder, num_users, num_items)))
-    return lists.lists(users, scored.items(num_items), load, ListSettings(TOP, BATCH, 1), "night", DAY, READ)
+    return lists.lists(users, basis(folder, num_users, num_items), SETTINGS, lists.Lot("night", DAY))
+
+
+@cache
+def basis(folder: Path, num_users: int, num_items: int) -> Basis:
+    """All items, and a model of both factors."""
+    factors = map(np.load, both_factors(folder, num_users, num_items))
+    model = looked_up.stored(folder / f"model-{num_users}-{num_items}", *factors)
+    return Basis(scored.items(num_items), model)
 
 
 def both_factors(folder: Path, num_users: int, num_items: int) -> tuple[Path, Path]:

@@ -1,0 +1,215 @@
+"""Which of the lake's models may fill lists, and loading one, once in each process."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from threadpoolctl import threadpool_limits
+
+from recsys_spark import models
+from recsys_spark.errors import TrainingError
+from recsys_spark.forms import blend, item_item, vectors
+from recsys_spark.forms import folder as folders
+from recsys_spark.forms.form import Form, Needs, Size
+from recsys_spark.scoring import index_hash
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A row of MODELS, and how a process gets a local copy of its folder.
+
+    Attributes:
+        members: of a blend, in the order of its weights; else none.
+    """
+
+    name: str
+    form: str
+    version: str
+    run_date: dt.date
+    files: dict[str, str]
+    num_items: int
+    item_index_hash: str
+    fetch: Callable[[str], Path]
+    members: tuple[StoredModel, ...] = ()
+
+
+class LoadedModel(NamedTuple):
+    """A model in this process."""
+
+    name: str
+    version: str
+    form: Form
+
+
+class Wanted(NamedTuple):
+    """Which model of a name may be used.
+
+    Attributes:
+        role: twin | published.
+        run_date: of tonight; a model of a later run date is passed over.
+        max_age_days: from the model's run date to `run_date`, inclusive.
+        data_end: exclusive end of what the lists may know; a model that learnt from later events is passed over.
+        split: of the cut that lists are judged on: a twin of another one has seen the answers. None: nothing is judged.
+    """
+
+    role: str
+    run_date: dt.date
+    max_age_days: int
+    data_end: dt.datetime
+    split: str | None
+
+
+_FORMS: dict[str, Any] = {"item_item": item_item, "vectors": vectors, "blend": blend}
+_loaded: dict[tuple[str, int], LoadedModel] = {}
+
+
+def newest(
+    rows: pa.Table,
+    recommenders: Sequence[str],
+    wanted: Wanted,
+    item_ids: Sequence[tuple[int, str]],
+    fetch: Callable[[str], Path],
+) -> StoredModel | None:
+    """The model of these recommenders, or of their blend, of the latest run date; None when there is none.
+
+    Args:
+        rows: of MODELS.
+        recommenders: those set; a blend of others is passed over.
+        item_ids: the pairs (item_idx, item_id) of ITEM_INDEX.
+        fetch: gives the local folder of a version.
+
+    Raises:
+        TrainingError: the model's index is not a prefix of today's.
+    """
+    name = models.ranked_by(recommenders)
+    if name == models.POPULARITY:
+        return None
+    learning = models.trained(recommenders)
+    oldest = wanted.run_date - dt.timedelta(days=wanted.max_age_days)
+    usable = [
+        row
+        for row in rows.to_pylist()
+        if row["name"] == name
+        and row["role"] == wanted.role
+        and oldest <= row["run_date"] <= wanted.run_date
+        and _utc(row["data_end"]) <= _utc(wanted.data_end)
+        and wanted.split in (None, row["split"])
+        and (name != models.BLEND or [member for member, _ in row["members"]] == learning)
+    ]
+    if not usable:
+        log.info(
+            "no_model name=%s role=%s run_date=%s max_age_days=%d split=%s",
+            name, wanted.role, wanted.run_date, wanted.max_age_days, wanted.split,
+        )  # fmt: skip
+        return None
+    row = max(usable, key=lambda row: row["run_date"])
+    log.info(
+        "model_chosen name=%s role=%s run_date=%s version=%s",
+        name,
+        wanted.role,
+        row["run_date"],
+        row["version"],
+    )
+    model = _stored(row, rows.to_pylist(), fetch)
+    refuse_another_index(model, item_ids)
+    return model
+
+
+def _stored(row: dict[str, Any], rows: Iterable[dict[str, Any]], fetch: Callable[[str], Path]) -> StoredModel:
+    known = {(other["name"], other["version"]): other for other in rows}
+    return StoredModel(
+        row["name"],
+        row["form"],
+        row["version"],
+        row["run_date"],
+        dict(row["files"]),
+        row["num_items"],
+        row["item_index_hash"],
+        fetch,
+        tuple(_stored(known[member], (), fetch) for member in row["members"]),
+    )
+
+
+def refuse_another_index(model: StoredModel, item_ids: Sequence[tuple[int, str]]) -> None:
+    """Compare the items the model learnt with the same numbers of today's index.
+
+    Args:
+        item_ids: the pairs (item_idx, item_id) of ITEM_INDEX.
+
+    Raises:
+        TrainingError: the model's index is not a prefix of today's.
+    """
+    got = index_hash.prefix_hash(item_ids, model.num_items)
+    if got != model.item_index_hash:
+        raise TrainingError(
+            f"model {model.name} {model.version[:12]} of {model.run_date}: its {model.num_items} item numbers "
+            f"are not a prefix of item_index (expected {model.item_index_hash[:12]}, got "
+            f"{got[:12]}); train again or restore the index"
+        )
+
+
+def reads(model: StoredModel | None, rerank_by: str) -> tuple[str, ...]:
+    """What ranking by the model reads of a user, as `models.Recommender.reads`; nothing for popularity.
+
+    Args:
+        rerank_by: as in `rules.Rerank`.
+    """
+    if model is None:
+        return ()
+    every = [name for part in (model.members or (model,)) for name in models.ALL[part.name].reads]
+    if rerank_by == "calibration":
+        every += ["items", "weights"]
+    return tuple(dict.fromkeys(every))
+
+
+def needs(model: StoredModel, size: Size) -> Needs:
+    """Memory that ranking by the model takes in a worker; fetches its folders to this machine."""
+    total: Needs = _FORMS[model.form].needs(model.fetch(model.version), size)
+    for member in model.members:
+        total = total.plus(needs(member, size))
+    return total
+
+
+def load(model: StoredModel, num_threads: int) -> LoadedModel:
+    """Verify and open a model; later calls in this process get the same object.
+
+    Raises:
+        BadDataError: a file of the model is missing or changed.
+    """
+    key = (model.version, num_threads)
+    if key not in _loaded:
+        folder = model.fetch(model.version)
+        folders.verify(folder, model.files)
+        _loaded[key] = LoadedModel(model.name, model.version, _form(model, folder, num_threads))
+    return _loaded[key]
+
+
+def _form(model: StoredModel, folder: Path, num_threads: int) -> Form:
+    match model.form:
+        case "item_item":
+            return item_item.load(folder)
+        case "vectors":
+            # This starts TensorFlow: only processes that encode users by a network may pay for it.
+            return vectors.load(folder, models.module(model.name).encoder(folder, num_threads))
+        case "blend":
+            return blend.load(folder, [load(member, num_threads).form for member in model.members])
+    raise TrainingError(
+        f"model {model.name} {model.version[:12]} of {model.run_date}: unknown form {model.form}; train again"
+    )
+
+
+def cap_threads(num_threads: int) -> None:
+    """Cap BLAS in this process: several scoring processes share the machine's cores."""
+    threadpool_limits(num_threads)
+
+
+def _utc(at: dt.datetime) -> dt.datetime:
+    return at.replace(tzinfo=dt.UTC) if at.tzinfo is None else at
