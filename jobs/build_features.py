@@ -23,6 +23,7 @@ from recsys_spark import cli, models, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
+from recsys_spark.session import spark_settings
 from recsys_spark.sources.mapping import active_days, load_mapping
 from recsys_spark.transforms import (
     arrivals,
@@ -50,7 +51,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     """Build every table of features and examples for the run date."""
     num_tasks = _num_tasks(spark, lake)
     # A task then writes the cuts of its users side by side, and need not sort them by cut.
-    with cli.spark_settings(spark, {_TASKS: num_tasks, _WRITERS: len(tables.CUTS), **_ARROW}):
+    with spark_settings(spark, {_TASKS: num_tasks, _WRITERS: len(tables.CUTS), **_ARROW}):
         _build(spark, lake, config, run_date, num_tasks)
 
 

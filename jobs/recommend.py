@@ -52,7 +52,6 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     stored = lake.read_rows(tables.MODELS, until=run_date)
     item_ids = index_hash.ids_of(lake.read_rows(tables.ITEM_INDEX))
     item_index = lake.read(spark, tables.ITEM_INDEX)
-    reads_bags = any("bag" in models.ALL[name].reads for name in how.recommenders)
     users, items, about, of_cut = {}, {}, {}, {}
     for cut, role, judged_on in (("test", "twin", split.kind), ("night", "published", None)):
         read = partial(lake.read, spark, run_date=run_date, cut=cut)
@@ -62,7 +61,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
             read(tables.HISTORIES),
             seen=None if how.repeats == "allowed" else read(tables.SEEN_ITEMS),
             blocked=read(tables.BLOCKED_ITEMS),
-            bags=read(tables.BAGS) if reads_bags else None,
+            bags=read(tables.BAGS) if models.reads_bags(how.recommenders) else None,
         )
         facts = rows(tables.ITEM_FEATURES, columns=catalogue.COLUMNS)
         wanted = stored_models.Wanted(role, run_date, how.max_model_age_days, ends[cut], judged_on)

@@ -73,6 +73,7 @@ def run(spark: Any, lake: Lake, config: Config, run_date: dt.date) -> None:
             lake.read_rows(tables.TRUTH, run_date, cut="valid"),
             lake.files(tables.HISTORIES, run_date, "valid"),
             lake.files(tables.SEEN_ITEMS, run_date, "valid"),
+            lake.files(tables.BAGS, run_date, "valid") if models.reads_bags(names) else (),
         )
     if lacking := lessons.what_lacks(of_names, valid, train.min_train_users):
         log.info("not_trained run_date=%s reason=%s", run_date, lacking)

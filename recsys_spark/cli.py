@@ -1,4 +1,7 @@
-"""From a command line to a job's run: the one place that parses, logs, records and exits."""
+"""From a command line to a job's run: the one place that parses, logs, records and exits.
+
+What a person waits for (help, a mistyped word) needs neither Spark nor a lake: they are imported where they are used.
+"""
 
 from __future__ import annotations
 
@@ -6,49 +9,35 @@ import datetime as dt
 import importlib.metadata
 import logging
 import os
-import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
 
-from recsys_spark import config as settings
-from recsys_spark import errors, models, tables
-from recsys_spark.config import CONF, Config
-from recsys_spark.errors import BadDataError, MissingInputError, RecsysError, SettingsError
-from recsys_spark.lake import Lake
+from recsys_spark import models, tables
+from recsys_spark.errors import RecsysError
+from recsys_spark.failures import as_known, one_line
+from recsys_spark.session import session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from recsys_spark.config import Config
+    from recsys_spark.lake import Lake
+
+    Run = Callable[[Any, Lake, Config, dt.date], None]
 
 log = logging.getLogger(__name__)
-
-Run = Callable[[Any, Lake, Config, dt.date], None]
 
 Day = Annotated[dt.datetime, typer.Option("--date", formats=["%Y-%m-%d"], help="Run date, a UTC day.")]
 Overlays = Annotated[
     list[str] | None, typer.Option("--config", help="Settings file, or a name in conf/; later ones win.")
 ]
 Options = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; wins over all files.")]
-
-# What the results depend on; everything else about Spark is the user's to set.
-_REQUIRED = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.ansi.enabled": "true",
-    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",  # few files of a useful size
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
-    "spark.sql.unionOutputPartitioning": "false",  # else frames of one partition each are one task, one after the other
-    "spark.scheduler.mode": "FAIR",  # jobs of two threads share the cores, small steps do not wait for large ones
-}
-
-_JVM_OPTIONS = "spark.driver.extraJavaOptions"
-# A JVM warns on standard output, which is for the night's JSON; what the settings add comes after and wins.
-_JVM_LOG = "-XX:+DisplayVMOutputToStderr -Xlog:disable -Xlog:all=warning:stderr"
 
 
 @dataclass(frozen=True)
@@ -79,6 +68,8 @@ def main(run: Run) -> None:
 
 def load_or_exit(overlays: Sequence[str], options: Sequence[str]) -> Config:
     """Start logging and read the settings, or leave with their line and status."""
+    from recsys_spark import config as settings
+
     configure_logging()
     try:
         return settings.load(overlays, options)
@@ -103,63 +94,6 @@ def configure_logging() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-def session(config: Config, name: str) -> SparkSession:
-    """The running Spark session, or a new one as the settings say.
-
-    Raises:
-        SettingsError: no Java that Spark can start, or nothing where `spark.py_files` says.
-    """
-    for path in config.spark.py_files:
-        if "://" not in path and not Path(path).is_file():
-            raise SettingsError(
-                f"spark.py_files {path}: no such file; `make package` makes dist/recsys_spark.zip"
-            )
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    os.environ.setdefault("SPARK_CONF_DIR", str(CONF))
-    builder = SparkSession.builder.appName(f"recsys-spark {name}")
-    submitted = "SPARK_ENV_LOADED" in os.environ or "PYSPARK_GATEWAY_PORT" in os.environ
-    if not submitted:
-        builder = builder.master(config.spark.master).config(
-            "spark.driver.memory", config.spark.driver_memory
-        )
-        if config.spark.master.startswith("local"):
-            builder = builder.config("spark.driver.bindAddress", "127.0.0.1").config(
-                "spark.driver.host", "127.0.0.1"
-            )
-    builder = builder.config("spark.sql.shuffle.partitions", config.spark.shuffle_partitions)
-    conf = dict(config.spark.conf)
-    if not submitted:
-        conf[_JVM_OPTIONS] = f"{_JVM_LOG} {conf.get(_JVM_OPTIONS, '')}".strip()
-    for key, value in {**conf, **_REQUIRED}.items():
-        builder = builder.config(key, value)
-    try:
-        started = builder.getOrCreate()
-    except PySparkException as error:
-        raise SettingsError(
-            "Spark did not start: it needs Java 17 or newer; install one (Debian: openjdk-17-jre-headless) or set "
-            f"JAVA_HOME, or run `make setup`, which brings one for this project ({_line(error)})"
-        ) from error
-    # Not by spark.submit.pyFiles: spark-submit would put the archive on the driver's path too, before this code.
-    sent = {name.rpartition("/")[2] for name in started.sparkContext.listFiles}
-    for path in config.spark.py_files:
-        if path.rpartition("/")[2] not in sent:
-            started.sparkContext.addPyFile(path)
-    return started
-
-
-@contextmanager
-def spark_settings(spark: SparkSession, settings: Mapping[str, str | int | bool]) -> Iterator[None]:
-    """Settings of the session while a block runs; each must have a value before."""
-    before = {key: str(spark.conf.get(key)) for key in settings}
-    for key, value in settings.items():
-        spark.conf.set(key, value)
-    try:
-        yield
-    finally:
-        for key, old in before.items():
-            spark.conf.set(key, old)
-
-
 def execute(
     job: str, run: Run, config: Config, run_date: dt.date, spark: Callable[[], SparkSession]
 ) -> Outcome:
@@ -167,6 +101,8 @@ def execute(
 
     An exception that is not a RecsysError is a bug: it is recorded with status 1 and keeps its traceback.
     """
+    from recsys_spark.lake import Lake
+
     started, clock = dt.datetime.now(dt.UTC), time.monotonic()
     status, message, lake = 0, None, None
     try:
@@ -175,10 +111,10 @@ def execute(
     except Exception as error:
         known = as_known(error)
         if known is None:
-            status, message = 1, f"{type(error).__name__}: {_line(error)}"
+            status, message = 1, f"{type(error).__name__}: {one_line(error)}"
             log.exception("bug job=%s run_date=%s", job, run_date)
         else:
-            status, message = known.exit_status, _line(known)
+            status, message = known.exit_status, one_line(known)
             log.error(
                 "job_failed job=%s run_date=%s error=%s %s", job, run_date, type(known).__name__, message
             )
@@ -219,49 +155,3 @@ def _record(
         lake.append_rows(tables.RUNS, [row])
     except RecsysError as error:  # the job's own outcome matters more than its record
         log.warning("run_not_recorded job=%s run_date=%s %s", job, run_date, error)
-
-
-def as_known(error: BaseException) -> RecsysError | None:
-    """The RecsysError that an exception is, or that a Spark failure carries from a worker."""
-    if isinstance(error, RecsysError):
-        return error
-    text = str(error)
-    raised = re.search(r"recsys_spark\.errors\.(\w+): ([^\n]+)", text)
-    if raised:
-        kind = getattr(errors, raised[1], None)
-        if isinstance(kind, type) and issubclass(kind, RecsysError):
-            return kind(raised[2].strip())
-    told = re.search(r"\[USER_RAISED_EXCEPTION\] ([^\n]+)", text)
-    if told:
-        return BadDataError(told[1].strip())
-    lacking = re.search(r"ModuleNotFoundError: No module named '([\w.]+)'", text)
-    if lacking and not isinstance(error, ModuleNotFoundError):
-        if lacking[1].partition(".")[0] == "recsys_spark":
-            return SettingsError(
-                "the Python workers lack this project's code: run `make package` and name dist/recsys_spark.zip "
-                "in spark.py_files, or install the wheel where they run"
-            )
-        return SettingsError(
-            f"the Python workers lack the package {lacking[1]}: start the job with PYSPARK_PYTHON set to an "
-            "environment that has this project's packages, or send them: `make workers`, and spark.archives as the "
-            "README shows"
-        )
-    gone = re.search(
-        r"(?:FileNotFoundException|PATH_NOT_FOUND)[^\n]*?((?:file|s3a?|hdfs|abfss?):[^\s\"']+)", text
-    )
-    if gone:
-        return MissingInputError(
-            f"{gone[1]}: Spark found no such file; it was removed while the job was reading"
-        )
-    damaged = re.search(
-        r"(?:FAILED_READ_FILE|CANNOT_READ_FILE)[^\n]*?((?:file|s3a?|hdfs|abfss?):[^\s\"']+)", text
-    )
-    if damaged:
-        return BadDataError(
-            f"{damaged[1]}: Spark cannot read this file; restore it or run again what wrote it"
-        )
-    return None
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:2000]

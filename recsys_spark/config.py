@@ -8,11 +8,11 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -20,18 +20,11 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
 
-from recsys_spark import models
+from recsys_spark import layers, models
 from recsys_spark.errors import SettingsError
 
 CONF = Path(__file__).parent / "conf"
@@ -155,6 +148,15 @@ class TransitionSettings(Section):
     history_decay: Decay
 
 
+class EaseSettings(Section):
+    regularization: Positive
+    weight_power: NotNegative
+
+
+class PersonalFrequencySettings(Section):
+    half_life_days: Positive
+
+
 class BlendSettings(Section):
     by: Literal["ranks", "scores"]
     weights: tuple[NotNegative, ...] | Literal["equal", "fitted"]
@@ -227,17 +229,22 @@ class EvaluateSettings(Section):
 
 
 class PublishSettings(Section):
-    metric: Literal["ndcg", "recall", "precision", "map", "mrr", "hit_rate"]
+    metric: str
     k: Count
     margin: float
 
+    @field_validator("metric")
+    @classmethod
+    def _may_gate(cls, metric: str) -> str:
+        from recsys_spark.ranking.metric_table import names_for_gate  # NumPy, which no help text needs
 
-class Config(BaseSettings):
+        if metric not in names_for_gate():
+            raise ValueError(f"expected one of {', '.join(names_for_gate())}")
+        return metric
+
+
+class Config(Section):
     """All settings of a run. Build it with `load`, which turns faults into one clear line."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="RECSYS__", env_nested_delimiter="__"
-    )
 
     lake: LakeSettings
     spark: SparkSettings
@@ -248,6 +255,8 @@ class Config(BaseSettings):
     train: TrainSettings
     self_attention: SelfAttentionSettings
     transitions: TransitionSettings
+    ease: EaseSettings
+    personal_frequency: PersonalFrequencySettings
     blend: BlendSettings
     recommend: RecommendSettings
     rerank: RerankSettings
@@ -280,6 +289,15 @@ class Config(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _repeats_fit(self) -> Config:
+        if "personal_frequency" in self.recommend.recommenders and self.recommend.repeats == "forbidden":
+            raise ValueError(
+                "recommend.recommenders: personal_frequency lists what a user has seen, which recommend.repeats: "
+                "forbidden leaves out; set recommend.repeats to allowed"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _rules_fit(self) -> Config:
         if self.rules.num_new_items >= self.recommend.num_items:
             raise ValueError(
@@ -304,21 +322,6 @@ class Config(BaseSettings):
             )
         return self
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Command line, then environment, then files: the first that has a key wins."""
-        given = cast(InitSettingsSource, init_settings).init_kwargs
-        files = YamlConfigSettingsSource(settings_cls, yaml_file=given["files"], deep_merge=True)
-        options = InitSettingsSource(settings_cls, init_kwargs=given["options"])
-        return options, EnvSettingsSource(settings_cls), files
-
     def section_of(self, recommender: str) -> dict[str, Any]:
         """A recommender's own settings; empty where it has none."""
         section = getattr(self, recommender, None)
@@ -334,7 +337,7 @@ def load(overlays: Sequence[str] = (), options: Iterable[str] = ()) -> Config:
 
     Args:
         overlays: later ones win. A bare name such as `local` means conf/local.yaml.
-        options: `section.key=value` strings; the value is read as YAML.
+        options: `section.key=value` strings; the value is read as YAML. They count one after the other.
 
     Raises:
         SettingsError: a file is missing, a key is unknown or mistyped, a value is out of range; or this package
@@ -346,13 +349,11 @@ def load(overlays: Sequence[str] = (), options: Iterable[str] = ()) -> Config:
             "wheel, without --py-files, and name the archive in the setting spark.py_files"
         )
     files = [CONF / "base.yaml", *map(_overlay, overlays)]
+    changes = [*layers.of_environment(os.environ, "RECSYS"), *layers.of_options(options)]
     try:
-        # Config's sources take these two arguments apart; they are not fields.
-        return Config(files=files, options=_nested(options))  # type: ignore[call-arg]
+        return Config.model_validate(layers.changed(layers.of_files(files), changes, Config))
     except ValidationError as error:
         raise SettingsError("; ".join(_explain(dict(fault)) for fault in error.errors())) from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"settings: not YAML: {' '.join(str(error).split())}") from None
 
 
 def _overlay(name: str) -> Path:
@@ -361,20 +362,6 @@ def _overlay(name: str) -> Path:
             return path
     shipped = ", ".join(sorted(p.stem for p in CONF.glob("*.yaml") if p.stem != "base"))
     raise SettingsError(f"settings: no file {name} and no shipped overlay of that name (shipped: {shipped})")
-
-
-def _nested(options: Iterable[str]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for option in options:
-        path, equals, value = option.partition("=")
-        if not equals:
-            raise SettingsError(f"--set {option}: expected section.key=value")
-        *sections, key = path.split(".")
-        place = nested
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = yaml.safe_load(value)
-    return nested
 
 
 def _explain(fault: dict[str, Any]) -> str:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import datetime as dt
 import importlib
-import sys
-from typing import Annotated, Any
+import importlib.abc
+import importlib.resources
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as Grid
 
 from recsys_spark import cli, night, tables
 from recsys_spark.cli import Day, Options, Overlays
-from recsys_spark.errors import RecsysError
-from recsys_spark.evaluation import report
-from recsys_spark.lake import Lake
+from recsys_spark.errors import MissingInputError, RecsysError
+from recsys_spark.session import session
+
+if TYPE_CHECKING:
+    from recsys_spark.lake import Lake
 
 app = typer.Typer(
     add_completion=False,
@@ -24,7 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A nightly recommender for a data lake. Exit statuses stand in the README.",
 )
-output = Console(width=None if sys.stdout.isatty() else 200)
 
 
 @app.command()
@@ -58,15 +58,20 @@ def nightly(
 
 
 def _add_job(name: str) -> None:
-    module = importlib.import_module(f"recsys_spark.jobs.{name}")
-
     def command(date: Day, config: Overlays = None, set: Options = None) -> None:
         chosen = cli.load_or_exit(config or (), set or ())
-        outcome = cli.execute(name, module.run, chosen, date.date(), lambda: cli.session(chosen, name))
+        module = importlib.import_module(f"recsys_spark.jobs.{name}")
+        outcome = cli.execute(name, module.run, chosen, date.date(), lambda: session(chosen, name))
         raise typer.Exit(outcome.exit_status)
 
-    command.__doc__ = f"\b\n{module.__doc__}"
+    command.__doc__ = f"\b\n{_about(name)}"
     app.command(name.replace("_", "-"), rich_help_panel="Jobs, in the order of the night")(command)
+
+
+def _about(job: str) -> str:
+    """The job's docstring, read without running its imports."""
+    source = importlib.resources.files("recsys_spark.jobs").joinpath(f"{job}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
 
 
 for _name in night.JOBS:
@@ -74,11 +79,19 @@ for _name in night.JOBS:
 
 
 def _lake(config: list[str] | None, set: list[str] | None) -> Lake:
+    from recsys_spark.lake import Lake
+
     try:
         return Lake(cli.load_or_exit(config or (), set or ()).lake.root)
     except RecsysError as error:
         cli.fail(error)
-        raise
+
+
+def _live(lake: Lake) -> dt.date:
+    nights = lake.dates(tables.RECOMMENDATIONS)
+    if not nights:
+        raise MissingInputError("table recommendations: no night has gone live in this lake")
+    return max(nights)
 
 
 @app.command()
@@ -92,13 +105,15 @@ def show(
     ] = None,
 ) -> None:
     """Show a user's recommendations with titles, next to what the user did last."""
+    from recsys_spark.reports import grid, terminal
+
     lake = _lake(config, set)
     try:
-        day = date.date() if date else max(lake.dates(tables.RECOMMENDATIONS), default=dt.date.max)
+        day = date.date() if date else _live(lake)
         lake.files(tables.RECOMMENDATIONS, day)  # refuses a date that has none
         items = lake.read_rows(tables.ITEM_FEATURES, day, cut="night")
-        listed = report.live_list(lake.read_rows(tables.RECOMMENDATIONS, day), items, user)
-        done = report.recent_history(
+        listed = terminal.live_list(lake.read_rows(tables.RECOMMENDATIONS, day), items, user)
+        done = terminal.recent_history(
             lake.read_rows(tables.HISTORIES, day, cut="night"),
             lake.read_rows(tables.USER_FEATURES, day, cut="night"),
             items,
@@ -107,8 +122,8 @@ def show(
         )
     except RecsysError as error:
         cli.fail(error)
-    _print(f"What {user} did last, the newest first", done)
-    _print(f"Recommended to {user} on {day}", listed)
+    grid.show(f"What {user} did last, the newest first", done)
+    grid.show(f"Recommended to {user} on {day}", listed)
 
 
 @app.command()
@@ -118,12 +133,16 @@ def metrics(
     nights: Annotated[int, typer.Option(help="How many nights back.")] = 5,
 ) -> None:
     """Show the metrics of the last nights beside popularity's, with the interval of each gate figure."""
+    from recsys_spark.lake import Lake
+    from recsys_spark.ranking import metric_table
+    from recsys_spark.reports import grid, terminal
+
     chosen = cli.load_or_exit(config or (), set or ())
-    names = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "coverage", "diversity", "novelty")
+    names = metric_table.names_shown()
     try:
         lake = Lake(chosen.lake.root)
-        rows = report.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
-        trainings = report.last_trainings(lake.read_rows(tables.MODELS), nights)
+        rows = terminal.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
+        trainings = terminal.last_trainings(lake.read_rows(tables.MODELS), nights)
     except RecsysError as error:
         cli.fail(error)
     for row in rows:
@@ -132,8 +151,8 @@ def metrics(
         row[f"{chosen.publish.metric}, 95 %"] = interval
         for name in names:
             row.pop(f"{name}_ci", None)
-    _print(f"Metrics at {chosen.publish.k}, last {nights} nights", rows)
-    _print(f"Training of the judged model, last {nights} trainings", trainings)
+    grid.show(f"Metrics at {chosen.publish.k}, last {nights} nights", rows)
+    grid.show(f"Training of the judged model, last {nights} trainings", trainings)
 
 
 @app.command()
@@ -151,7 +170,7 @@ def rollback(
         dropped = lake.rollback(tables.RECOMMENDATIONS, to.date())
     except RecsysError as error:
         cli.fail(error)
-    output.print(f"live: {to.date()}; dropped: {', '.join(map(str, dropped)) or 'none'}")
+    typer.echo(f"live: {to.date()}; dropped: {', '.join(map(str, dropped)) or 'none'}")
 
 
 @app.command()
@@ -164,28 +183,9 @@ def vacuum(
     lake = _lake(config, set)
     try:
         for table in tables.ALL:
-            output.print(f"{table.name}: {lake.vacuum(table, retention_hours)} files deleted")
+            typer.echo(f"{table.name}: {lake.vacuum(table, retention_hours)} files deleted")
     except RecsysError as error:
         cli.fail(error)
-
-
-def _print(title: str, rows: list[dict[str, Any]]) -> None:
-    output.print(f"\n{title}" if rows else f"\n{title}: nothing", markup=False)
-    names = dict.fromkeys(name for row in rows for name in row if row[name] is not None)
-    grid = Grid()
-    for name in names:
-        is_number = isinstance(rows[0].get(name), (int, float))
-        grid.add_column(name, justify="right" if is_number else "left", no_wrap=True)
-    for row in rows:
-        grid.add_row(*map(_text, (row.get(name) for name in names)))
-    if rows:
-        output.print(grid)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return "" if value is None else escape(str(value))
 
 
 def main() -> None:

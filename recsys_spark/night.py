@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,17 +12,17 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import pyspark
+from typing import TYPE_CHECKING, Any
 
 from recsys_spark import cli, tables
 from recsys_spark import jobs as jobs_package
 from recsys_spark.cli import Outcome
-from recsys_spark.config import CONF, Config
 from recsys_spark.errors import RecsysError
-from recsys_spark.lake import Lake
-from recsys_spark.scoring import unchanged
+from recsys_spark.session import session
+
+if TYPE_CHECKING:  # the command line lists the jobs before anybody needs Spark or a lake
+    from recsys_spark.config import Config
+    from recsys_spark.lake import Lake
 
 JOBS = (
     "ingest",
@@ -62,14 +63,17 @@ def in_one_session(config: Config, run_date: dt.date) -> Runner:
 
     def runner(job: str) -> Outcome:
         module = importlib.import_module(f"recsys_spark.jobs.{job}")
-        return cli.execute(job, module.run, config, run_date, lambda: cli.session(config, "nightly"))
+        return cli.execute(job, module.run, config, run_date, lambda: session(config, "nightly"))
 
     return runner
 
 
 def submit_each(config: Config, run_date: dt.date, overlays: Sequence[str], options: Sequence[str]) -> Runner:
     """Each job as a spark-submit of its own, as a scheduler with one task a job does."""
-    spark_submit = Path(pyspark.__file__).parent / "bin" / "spark-submit"
+    from recsys_spark.config import CONF
+
+    pyspark = importlib.util.find_spec("pyspark")
+    spark_submit = Path(str(pyspark and pyspark.origin)).parent / "bin" / "spark-submit"
     folder = Path(str(jobs_package.__file__)).parent
     flags = [part for name in overlays for part in ("--config", name)]
     flags += [part for option in options for part in ("--set", option)]
@@ -99,6 +103,8 @@ def to_json(night: dict[str, Any], path: str | None) -> None:
 
 def _counts(config: Config, run_date: dt.date) -> dict[str, Any]:
     """Rows of tonight's tables, from the commits. Active users are those who get a list, ranked tonight or kept."""
+    from recsys_spark.lake import Lake
+
     try:
         lake = Lake(config.lake.root)
         return {
@@ -117,5 +123,7 @@ def _counts(config: Config, run_date: dt.date) -> dict[str, Any]:
 def _kept(lake: Lake, config: Config, run_date: dt.date) -> int:
     if not config.recommend.only_changed:
         return 0
+    from recsys_spark.scoring import unchanged
+
     lists = lake.read_rows(tables.LISTS, run_date, cut="night", columns=["ranked_on"])
     return unchanged.num_kept(lists["ranked_on"], run_date)

@@ -6,12 +6,13 @@ import sys
 import zipimport
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, StructField, StructType
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import StructField, StructType
 
 ROW_GROUP_BYTES = 16 << 20  # of rows in memory that a worker writes at a time
 
@@ -59,6 +60,9 @@ def trust_archives() -> None:
 
 
 def _without_null_lists(field: StructField) -> Column:
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import ArrayType
+
     column = F.col(f"`{field.name}`")
     if not isinstance(field.dataType, ArrayType) or not field.nullable:
         return column

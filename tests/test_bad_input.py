@@ -121,10 +121,10 @@ def test_a_damaged_table_is_named(
     spark: SparkSession, source: Path, ingested: Path, root: Path, caplog: pytest.LogCaptureFixture,
     damage: Callable[[Path], str],
 ) -> None:  # fmt: skip
-    told = damage(root)
+    words = damage(root)
     outcome = nights.run(spark, nights.settings(root, source), FIRST, ["build_index"])
     assert outcome.exit_status == 12
-    assert told in one_line(outcome, caplog)
+    assert words in one_line(outcome, caplog)
     others = [table for table in tables.ALL if table is not tables.INTERACTIONS]
     assert nights.content(root, only=others) == nights.content(ingested, only=others)
 
@@ -143,7 +143,7 @@ def test_a_lake_folder_that_cannot_be_written(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "told"),
+    ("arguments", "status", "words"),
     [
         (["--set", "self_attention.epoch=3"], 10, "self_attention.epochs"),
         (["--set", "self_attention.epochs=many"], 10, "self_attention.epochs"),
@@ -155,19 +155,25 @@ def test_a_lake_folder_that_cannot_be_written(
     ],
 )  # fmt: skip
 def test_the_command_line_leaves_with_one_line_and_its_status(
-    tmp_path: Path, arguments: list[str], status: int, told: str
+    tmp_path: Path, arguments: list[str], status: int, words: str
 ) -> None:
     job = "ingest" if "sources.shop.mapping=movielens_csw" in arguments else "train"  # train needs no Java
-    command = [
-        sys.executable,
-        "-c",
-        "from recsys_spark import entry; entry.main()",
-        job,
-        "--date",
-        str(FIRST),
-    ]
-    done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert words in error_of(tmp_path, [job, *arguments], status)
+
+
+def test_sources_set_on_the_command_line_are_the_only_ones(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("sources: {books: {mapping: no_such_mapping, folder: x}}\n")
+    sources = "sources={shop: {mapping: movielens_csw, folder: x}}"  # after books by name
+    line = error_of(tmp_path, ["ingest", "--config", "mine.yaml", "--set", sources], status=10)
+    assert "movielens_csv" in line
+
+
+def error_of(folder: Path, arguments: list[str], status: int) -> str:
+    """The line of the log that says why the command failed."""
+    command = [sys.executable, "-c", "from recsys_spark import entry; entry.main()", *arguments]
+    command += ["--date", str(FIRST)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == status, done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if " ERROR " in line]
-    assert told in line
     assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if " ERROR " in line]
+    return line

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from recsys_spark import cli, config, errors, tables
 from recsys_spark.config import Config
+from recsys_spark.failures import as_known
 from recsys_spark.lake import Lake
 
 DAY = dt.date(2024, 3, 1)
@@ -83,7 +84,7 @@ def test_bad_data_met_by_a_worker_is_its_own_line(spark: SparkSession) -> None:
     def fails(frames: Iterator[Any]) -> Iterator[Any]:
         raise errors.BadDataError("events.csv: record 7: expected a number, got 'x'")
 
-    known = cli.as_known(failure(spark.range(1), fails))
+    known = as_known(failure(spark.range(1), fails))
     assert isinstance(known, errors.BadDataError)
     assert str(known) == "events.csv: record 7: expected a number, got 'x'"
 
@@ -91,7 +92,7 @@ def test_bad_data_met_by_a_worker_is_its_own_line(spark: SparkSession) -> None:
 def test_what_an_expression_raised_is_its_own_line(spark: SparkSession) -> None:
     with pytest.raises(Exception) as raised:
         spark.range(1).select(F.raise_error(F.lit("event type 'x': unknown"))).collect()
-    known = cli.as_known(raised.value)
+    known = as_known(raised.value)
     assert isinstance(known, errors.BadDataError)
     assert str(known).startswith("event type 'x': unknown")
 
@@ -102,7 +103,7 @@ def test_a_package_that_workers_lack_is_named(spark: SparkSession) -> None:
 
         yield from frames
 
-    known = cli.as_known(failure(spark.range(1), lacks))
+    known = as_known(failure(spark.range(1), lacks))
     assert isinstance(known, errors.SettingsError)
     assert "lack the package no_such_package" in str(known)
 
@@ -114,7 +115,7 @@ def test_a_file_that_vanished_under_spark_is_named(spark: SparkSession, tmp_path
         part.write_bytes(b"not parquet")
     with pytest.raises(Exception) as raised:
         frame.collect()
-    known = cli.as_known(raised.value)
+    known = as_known(raised.value)
     assert isinstance(known, errors.BadDataError)
     assert "part-" in str(known)
 

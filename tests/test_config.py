@@ -41,18 +41,117 @@ def test_later_layers_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             "setting self_attention.negatives: .*'uniform', 'popularity' or 'in_batch'.*got hard",
         ),
         ("self_attention.mask_share=1", "setting self_attention.mask_share: .*less than 1, got 1"),
+        ("publish.metric=hits", "setting publish.metric: expected one of ndcg, recall, .*hit_rate, got hits"),
+        ("publish.metric=diversity", "setting publish.metric: expected one of ndcg.*got diversity"),
         ("publish.k=7", "publish.k 7 is not one of evaluate.ks"),
         (
             "spark.py_files=[dist/recsys_spark.whl]",
             "setting spark.py_files.0: .*zip.*got dist/recsys_spark.whl",
         ),
         ("train", "--set train: expected section.key=value"),
+        ("train.epochs.more=3", "--set train.epochs.more: train.epochs is '24', which has no keys"),
+        ("train={epoks: 3}", "setting train.epoks: unknown key; did you mean train.epochs?"),
+        ("train=3", "setting train: .*valid dictionary.*got 3"),
+        ("train={epochs: ", "--set train: not YAML: "),
         ("sources.a b.mapping=x", "sources"),
     ],
 )
 def test_a_wrong_setting_is_one_line(option: str, line: str) -> None:
     with pytest.raises(SettingsError, match=line) as raised:
         config.load([], [option])
+    assert "\n" not in str(raised.value)
+
+
+TWO_SOURCES = """
+sources: {shop: {mapping: m.yaml, folder: a}, de: {mapping: d.yaml, folder: b}}
+spark: {conf: {spark.ui.enabled: 'false', spark.local.dir: /x}}
+rules: {boosts: {Drama: 2, Comedy: 3}, blocked_items: [a, b]}
+"""
+
+
+@pytest.fixture
+def overlay(tmp_path: Path) -> str:
+    (tmp_path / "mine.yaml").write_text(TWO_SOURCES)
+    return str(tmp_path / "mine.yaml")
+
+
+def folders(chosen: config.Config) -> dict[str, str]:
+    return {name: source.folder for name, source in chosen.sources.items()}
+
+
+def test_a_mapping_of_the_users_keys_is_replaced_whole(overlay: str) -> None:
+    chosen = config.load(
+        [overlay],
+        ["sources={fr: {mapping: f.yaml, folder: c}}", "spark={conf: {spark.x: y}}", "rules.boosts={War: 4}"],
+    )
+    assert folders(chosen) == {"fr": "c"}
+    assert chosen.spark.conf == {"spark.x": "y"}
+    assert chosen.rules.boosts == {"War": 4}
+    assert chosen.spark.master == config.load().spark.master  # a section: keys that are not named stay
+    assert chosen.rules.blocked_items == ("a", "b")
+
+
+def test_a_list_is_replaced_whole(overlay: str) -> None:
+    assert config.load([overlay], ["rules.blocked_items=[c]"]).rules.blocked_items == ("c",)
+    assert config.load([overlay], ["rules={blocked_items: []}"]).rules.blocked_items == ()
+
+
+def test_one_key_of_a_mapping_changes_alone(overlay: str) -> None:
+    options = ["sources.de.folder=c", "spark.conf.spark.ui.enabled=true", "rules.boosts.Sci-Fi=4"]
+    chosen = config.load([overlay], options)
+    assert folders(chosen) == {"shop": "a", "de": "c"}
+    assert chosen.sources["de"].mapping == "d.yaml"
+    assert chosen.spark.conf == {"spark.ui.enabled": "true", "spark.local.dir": "/x"}
+    assert chosen.rules.boosts == {"Drama": 2, "Comedy": 3, "Sci-Fi": 4}
+    assert folders(config.load([overlay], ["sources.de={folder: c}"])) == {"shop": "a", "de": "c"}
+
+
+def test_options_count_one_after_the_other(overlay: str) -> None:
+    whole, one = "sources={de: {mapping: x, folder: y}}", "sources.de.folder=z"
+    assert folders(config.load([overlay], [whole, one])) == {"de": "z"}
+    assert folders(config.load([overlay], [one, whole])) == {"de": "y"}
+    assert config.load([], ["train.epochs=5", "train={epochs: 6}"]).train.epochs == 6
+    assert config.load([], ["train={epochs: 6}", "train.epochs=5"]).train.epochs == 5
+
+
+def test_the_environment_sets_like_the_command_line(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "RECSYS__SOURCES__FR__FOLDER", "d"
+    )  # after the whole mapping, in whatever order they stand
+    monkeypatch.setenv("RECSYS__SOURCES", '{"fr": {"mapping": "f.yaml", "folder": "c"}}')
+    monkeypatch.setenv("RECSYS__TRAIN", "{epochs: 6}")
+    monkeypatch.setenv("RECSYS__LAKE__ROOT", "2024")
+    chosen = config.load([overlay])
+    assert folders(chosen) == {"fr": "d"}
+    assert (chosen.train.epochs, chosen.train.seed) == (6, config.load().train.seed)
+    assert chosen.lake.root == "2024"  # a text that looks like a number stays a text
+    assert folders(config.load([overlay], ["sources={}"])) == {}
+
+
+def test_a_mistyped_variable_of_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS__TRIAN__EPOCHS", "3")
+    with pytest.raises(SettingsError, match=r"setting trian: unknown key; did you mean train\?"):
+        config.load()
+
+
+def test_files_are_merged(overlay: str, tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text("sources: {de: {folder: c}}\nrules: {blocked_items: [z]}\n")
+    chosen = config.load([overlay, str(tmp_path / "more.yaml")])
+    assert folders(chosen) == {"shop": "a", "de": "c"}
+    assert chosen.rules.blocked_items == ("z",)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("- train", "settings file .*mine.yaml: expected sections"),
+        ("train: {", "settings file .*mine.yaml: not YAML"),
+    ],
+)
+def test_a_file_that_holds_no_settings_is_named(tmp_path: Path, text: str, line: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=line) as raised:
+        config.load([str(tmp_path / "mine.yaml")])
     assert "\n" not in str(raised.value)
 
 

@@ -133,7 +133,7 @@ def test_the_live_lists_are_judged_by_what_happened_since(lake: Path) -> None:
     assert ndcg(lake, FIRST, "live") == {}
     (row,) = nights.rows(lake, tables.METRICS, SECOND, split="live", metric="hit_rate", k=5)
     tonight = {row["user_id"] for row in nights.rows(lake, tables.INTERACTIONS, SECOND)}
-    assert row["recommender"] == "published"
+    assert row["recommender"] == "live"
     assert 0 < row["num_users"] <= len(tonight)
     assert 0 <= row["value"] <= 1
 

@@ -63,7 +63,7 @@ def create(store: storage.Store, table: Table, metadata: dict[str, str]) -> None
     try:
         DeltaTable.create(
             store.delta_uri(table.name),
-            schema=Schema.from_json(table.schema.json()),
+            schema=Schema.from_json(table.json),
             mode="error",
             partition_by=list(table.partitions),
             configuration=_CONFIGURATION,
@@ -116,7 +116,7 @@ def snapshot(store: storage.Store, table: Table, version: int | None = None) -> 
 
 def _refuse_other_columns(store: storage.Store, table: Table, handle: DeltaTable) -> None:
     stored = {field.name: field.type for field in handle.schema().fields}
-    expected = {field.name: field.type for field in Schema.from_json(table.schema.json()).fields}
+    expected = {field.name: field.type for field in Schema.from_json(table.json).fields}
     others = [name for name, kind in expected.items() if stored.get(name) != kind]
     if others:
         raise BadDataError(

@@ -10,17 +10,18 @@ import tempfile
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow import fs
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from recsys_spark.errors import LakeError, MissingInputError
 from recsys_spark.lake import delta, parquet, storage
 from recsys_spark.python_tasks import Made
 from recsys_spark.tables import DataFile, Table
+
+if TYPE_CHECKING:  # who only looks into the lake needs no Spark
+    from pyspark.sql import DataFrame, SparkSession
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Lake:
         wanted = parquet.chosen(now.files, run_date, cut, until, since) if now else []
         frame = parquet.read_frame(spark, self._store, table, wanted)
         if until is not None and "run_date" not in table.partitions:
-            frame = frame.where(F.col("run_date") <= F.lit(until))
+            frame = frame.where(f"run_date <= DATE '{until}'")
         log.info(
             "table_read table=%s run_date=%s version=%s",
             table.name,
@@ -149,6 +150,8 @@ class Lake:
             BadDataError: `df` breaks the table's contract, or holds another run date.
             LakeError: the lake cannot be written.
         """
+        from pyspark.sql import functions as F
+
         day = F.lit(run_date)
         wrong = F.concat(
             F.lit(f"table {table.name}: a row has another run_date than {run_date}: "), F.col("run_date")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import Schema
-from pyspark.sql import DataFrame, SparkSession
 
 from recsys_spark.errors import BadDataError
 from recsys_spark.lake import storage, worker_files
@@ -18,10 +17,13 @@ from recsys_spark.lake.worker_files import NO_VALUE
 from recsys_spark.python_tasks import Made
 from recsys_spark.tables import Table
 
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
 
 def arrow_schema(table: Table) -> pa.Schema:
     """The table's schema for Arrow, partition columns included."""
-    return pa.schema(Schema.from_json(table.schema.json()).to_arrow())
+    return pa.schema(Schema.from_json(table.json).to_arrow())
 
 
 def chosen(

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark import TaskContext
-from pyspark.sql import DataFrame
 
 from recsys_spark.errors import BadDataError, LakeError
 from recsys_spark.lake.storage import Store
@@ -50,11 +48,13 @@ def write(place: Place, parts: Sequence[Made]) -> list[tuple[str, int]]:
     A task that Spark runs twice, because its executor died or was slow, writes files of another name. Those of
     the try that Spark takes are told; the others lie in the attempt's folder until it is deleted.
     """
-    told = [
+    from pyspark.sql import DataFrame
+
+    written = [
         through_python(made.frame, partial(write_partition, place, made.work), "path string, size long")
         for made in parts
     ]
-    return sorted((row["path"], row["size"]) for row in reduce(DataFrame.unionAll, told).collect())
+    return sorted((row["path"], row["size"]) for row in reduce(DataFrame.unionAll, written).collect())
 
 
 def write_partition(place: Place, work: Work, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -77,6 +77,8 @@ class _File:
     """A Parquet file of one task, written a row group at a time."""
 
     def __init__(self, place: Place, folder: str) -> None:
+        from pyspark import TaskContext
+
         self._store, self._schema = place.store, place.stored()
         context = TaskContext.get()
         number = context.partitionId() if context else 0

@@ -40,6 +40,8 @@ ALL = {
         "sequence_examples", "network", "vectors", ("items", "types", "values", "gaps", "weights")
     ),
     "transitions": Recommender("sequence_examples", "spark", "item_item", ("items",), True),
+    "ease": Recommender("bags", "arrays", "item_item", ("bag",), True),
+    "personal_frequency": Recommender(None, "arrays", "item_item", ("items", "gaps"), True),
     "popularity": Recommender(None, "nobody", "segments", ()),
     "blend": Recommender(None, "members", "blend", ()),
 }
@@ -54,6 +56,11 @@ def module(name: str) -> ModuleType:
 def trained(recommenders: Iterable[str]) -> list[str]:
     """Those of some recommenders that learn anything."""
     return [name for name in recommenders if ALL[name].fitted_by != "nobody"]
+
+
+def reads_bags(recommenders: Iterable[str]) -> bool:
+    """Whether ranking by some of these recommenders reads `bags`."""
+    return any("bag" in ALL[name].reads for name in recommenders)
 
 
 def ranked_by(recommenders: Iterable[str]) -> str:

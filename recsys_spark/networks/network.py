@@ -30,6 +30,7 @@ class Network(Protocol):
     """A network whose user and item vectors' inner product scores an item.
 
     Attributes:
+        name: of the recommender.
         settings: what fixes its shapes and its loss, as a named tuple that JSON can hold.
         trainable_variables: of Keras, in their order.
         constants: arrays that `weights` holds beside the trained ones.
@@ -38,6 +39,7 @@ class Network(Protocol):
         shapes: names of the settings that fix what the trained arrays mean; num_items is none, as items only grow.
     """
 
+    name: str
     settings: Any
     trainable_variables: list[Any]
     constants: Mapping[str, Array]
@@ -59,7 +61,10 @@ class Network(Protocol):
 
 def named(network: Network) -> dict[str, Any]:
     """The trained variables as TensorFlow's own, by name, in the network's order."""
-    return {str(variable.path).partition("/")[2]: variable.value for variable in network.trainable_variables}
+    return {
+        str(variable.path).removeprefix(f"{network.name}/"): variable.value
+        for variable in network.trainable_variables
+    }
 
 
 def weights_of(network: Network) -> dict[str, Array]:

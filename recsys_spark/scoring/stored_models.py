@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,13 +27,14 @@ class StoredModel:
     """A row of MODELS, and how a process gets a local copy of its folder.
 
     Attributes:
+        run_date: None: tonight's, on its way into the table.
         members: of a blend, in the order of its weights; else none.
     """
 
     name: str
     form: str
     version: str
-    run_date: dt.date
+    run_date: dt.date | None
     files: dict[str, str]
     num_items: int
     item_index_hash: str
@@ -118,23 +119,31 @@ def newest(
         row["run_date"],
         row["version"],
     )
-    model = _stored(row, rows.to_pylist(), fetch)
+    model = of_row(row, fetch, rows.to_pylist())
     refuse_another_index(model, item_ids)
     return model
 
 
-def _stored(row: dict[str, Any], rows: Iterable[dict[str, Any]], fetch: Callable[[str], Path]) -> StoredModel:
+def of_row(
+    row: Mapping[str, Any], fetch: Callable[[str], Path], rows: Iterable[Mapping[str, Any]] = ()
+) -> StoredModel:
+    """The model of a row of MODELS.
+
+    Args:
+        fetch: gives the local folder of a version.
+        rows: of MODELS, those of a blend's members among them.
+    """
     known = {(other["name"], other["version"]): other for other in rows}
     return StoredModel(
         row["name"],
         row["form"],
         row["version"],
-        row["run_date"],
+        row.get("run_date"),
         dict(row["files"]),
         row["num_items"],
         row["item_index_hash"],
         fetch,
-        tuple(_stored(known[member], (), fetch) for member in row["members"]),
+        tuple(of_row(known[member], fetch) for member in dict(row["members"]).items()),
     )
 
 

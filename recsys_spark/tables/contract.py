@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
-
-from pyspark.sql import DataFrame
-from pyspark.sql.types import (
-    ArrayType,
-    BooleanType,
-    DataType,
-    DateType,
-    DoubleType,
-    FloatType,
-    IntegerType,
-    LongType,
-    MapType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampType,
-)
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recsys_spark.errors import BadDataError
+
+if TYPE_CHECKING:  # Spark takes half a second to import, and who only looks into the lake needs none of it
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
 
 CUTS = ("valid", "test", "night")
 PADDING, UNKNOWN, FIRST_IDX = 0, 1, 2  # of item and user numbers; real ones start with the third
 
-STRING, INT, LONG, FLOAT, DOUBLE = StringType(), IntegerType(), LongType(), FloatType(), DoubleType()
-BOOLEAN, DATE, TIMESTAMP = BooleanType(), DateType(), TimestampType()
-INTS, FLOATS, DOUBLES, STRINGS = ArrayType(INT), ArrayType(FLOAT), ArrayType(DOUBLE), ArrayType(STRING)
-COUNTS, TEXTS = MapType(STRING, LONG), MapType(STRING, STRING)
+# A type is spelled as Delta and Spark spell it in JSON; whatever it holds is nullable, as in Delta.
+Type = str | dict[str, Any]
 
-Column = tuple[str, DataType, str]
+
+def array(of: Type) -> Type:
+    """A list of values of one type."""
+    return {"type": "array", "elementType": of, "containsNull": True}
+
+
+def struct(**fields: Type) -> Type:
+    """Named values of a type each."""
+    return {"type": "struct", "fields": [_field(name, kind) for name, kind in fields.items()]}
+
+
+def _map(of: Type) -> Type:
+    return {"type": "map", "keyType": STRING, "valueType": of, "valueContainsNull": True}
+
+
+def _field(name: str, kind: Type, **metadata: str) -> dict[str, Any]:
+    return {"name": name, "type": kind, "nullable": True, "metadata": metadata}
+
+
+STRING, INT, LONG, FLOAT, DOUBLE = "string", "integer", "long", "float", "double"
+BOOLEAN, DATE, TIMESTAMP = "boolean", "date", "timestamp"
+INTS, FLOATS, DOUBLES, STRINGS = array(INT), array(FLOAT), array(DOUBLE), array(STRING)
+COUNTS, TEXTS = _map(LONG), _map(STRING)
+
+Column = tuple[str, Type, str]
 
 
 class DataFile(NamedTuple):
@@ -53,9 +64,22 @@ class Table:
     """A contract: the name, the columns in order, what makes a row unique, how files are parted."""
 
     name: str
-    schema: StructType
+    columns: tuple[Column, ...] = field(hash=False)
     key: tuple[str, ...]
     partitions: tuple[str, ...]
+
+    @cached_property
+    def json(self) -> str:
+        """The schema as Delta and Spark read it; every column is nullable, as in Delta."""
+        fields = [_field(name, kind, comment=comment) for name, kind, comment in self.columns]
+        return json.dumps({"type": "struct", "fields": fields})
+
+    @cached_property
+    def schema(self) -> StructType:
+        """The schema as Spark has it."""
+        from pyspark.sql.types import StructType
+
+        return StructType.fromJson(json.loads(self.json))
 
     def check(self, df: DataFrame) -> DataFrame:
         """Cut `df` to exactly this table's columns, in order.
@@ -63,7 +87,7 @@ class Table:
         Raises BadDataError naming every missing column and every wrong type at once.
         """
         self.refuse_others(df.schema)
-        return df.select(*self.schema.fieldNames())
+        return df.select(*(name for name, _, _ in self.columns))
 
     def refuse_others(self, schema: StructType) -> None:
         """Raise BadDataError naming every column of this table that `schema` lacks or has of another type."""
@@ -81,9 +105,8 @@ class Table:
 def table(
     name: str, columns: Sequence[Column], key: Sequence[str], partitions: Sequence[str] = ("run_date",)
 ) -> Table:
-    """A contract from (name, type, comment) rows, in order; every column is nullable, as in Delta."""
-    fields = [StructField(n, t, True, {"comment": comment}) for n, t, comment in columns]
-    return Table(name, StructType(fields), tuple(key), tuple(partitions))
+    """A contract from (name, type, comment) rows, in order."""
+    return Table(name, tuple(columns), tuple(key), tuple(partitions))
 
 
 RUN_DATE: Column = ("run_date", DATE, "the night that wrote the row")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pyspark.sql.types import ArrayType, StructField, StructType
-
 from recsys_spark.tables.contract import (
     BOOLEAN,
     COUNTS,
@@ -19,6 +17,9 @@ from recsys_spark.tables.contract import (
     TEXTS,
     TIMESTAMP,
     Column,
+    Type,
+    array,
+    struct,
     table,
 )
 
@@ -55,18 +56,13 @@ MODELS = table(
     key=("run_date", "name", "role"),
 )
 
-_LISTED = [
-    StructField("item_id", STRING),
-    StructField("rank", INT),
-    StructField("score", DOUBLE),
-    StructField("source", STRING),
-]
+_LISTED: dict[str, Type] = {"item_id": STRING, "rank": INT, "score": DOUBLE, "source": STRING}
 # What speaks for an item: the ids of the items of those events that raised its score most, the greatest first, and by
 # how much the score would be lower without that event; empty when a fallback placed the item or the model gives none.
-BECAUSE = ArrayType(StructType([StructField("item_id", STRING), StructField("score", DOUBLE)]))
-LISTED = ArrayType(StructType(_LISTED))
-RECOMMENDED = ArrayType(StructType([*_LISTED, StructField("because", BECAUSE)]))
-FILLED_BY = ArrayType(StructType([StructField("source", STRING), StructField("num_items", INT)]))
+BECAUSE = array(struct(item_id=STRING, score=DOUBLE))
+LISTED = array(struct(**_LISTED))
+RECOMMENDED = array(struct(**_LISTED, because=BECAUSE))
+FILLED_BY = array(struct(source=STRING, num_items=INT))
 _ABOUT_LIST: list[Column] = [
     ("recommender", STRING, "what filled the list: the model's name or popularity"),
     ("model_version", STRING, "null for popularity"),
@@ -156,11 +152,11 @@ RECOMMENDATIONS = table(
 )
 DEFAULT_RECOMMENDATIONS = table(
     "default_recommendations",
-    [*[(f.name, f.dataType, "") for f in SEGMENT_LISTS.schema]],
+    [(name, kind, "") for name, kind, _ in SEGMENT_LISTS.columns],
     key=("run_date", "segment"),
 )
 SIMILAR_ITEMS = table(
-    "similar_items", [*[(f.name, f.dataType, "") for f in ITEM_LISTS.schema]], key=("run_date", "item_id")
+    "similar_items", [(name, kind, "") for name, kind, _ in ITEM_LISTS.columns], key=("run_date", "item_id")
 )
 
 # Lineage: the only table with clock times ------------------------------------------------------------

@@ -48,11 +48,13 @@ class ValidationFiles(NamedTuple):
     Attributes:
         truth: TRUTH.
         histories, seen: files of HISTORIES and SEEN_ITEMS.
+        bags: files of BAGS; none where nothing reads them.
     """
 
     truth: pa.Table
     histories: Sequence[DataFile]
     seen: Sequence[DataFile]
+    bags: Sequence[DataFile] = ()
 
 
 class Earlier(NamedTuple):

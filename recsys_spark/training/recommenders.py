@@ -52,7 +52,7 @@ def train(
                 fit_role = by_spark.fitting(name, section)
                 rows += night.train(name, lessons, fit_role, common.item_index, common.keep)
             case "arrays":
-                fit_role = by_arrays.fitting(name, section)
+                fit_role = by_arrays.fitting(name, section, common.settings.num_threads)
                 rows += night.train(name, lessons, fit_role, common.item_index, common.keep)
     if len(of_names) > 1:
         fit_role = blending.fitting(rows, sections[models.BLEND], common)

@@ -33,6 +33,7 @@ class Validation:
     histories: dict[str, Array]
     truth: Pairs
     seen: Pairs
+    user_idx: Array
 
     @property
     def num_users(self) -> int:
@@ -56,12 +57,16 @@ class Validation:
             used = len(block["items"])
             full = {name: np.pad(rows, ((0, BATCH_USERS - used), (0, 0))) for name, rows in block.items()}
             vectors = encode(full)
-            seen, truth = _within(self.seen, start, used), _within(self.truth, start, used)
+            seen, truth = within(self.seen, start, used), within(self.truth, start, used)
             best = top_n(vectors, items, K, seen)
-            hits = np.isin(_codes(np.arange(used)[:, None], best.item_idx[:used]), _codes(*truth))
-            num_truth = np.bincount(truth[0], minlength=used)
-            total += float(ndcg_at_k(hits, num_truth, K).sum())
+            total += float(ndcg_of(best.item_idx[:used], truth).sum())
         return total / self.num_users
+
+
+def ndcg_of(item_idx: Array, truth: Pairs) -> Array:
+    """NDCG@10 [B] of lists [B, K], 0 pads, and what the users took."""
+    hits = np.isin(_codes(np.arange(len(item_idx))[:, None], item_idx), _codes(*truth))
+    return np.asarray(ndcg_at_k(hits, np.bincount(truth[0], minlength=len(item_idx)), K))
 
 
 def load(
@@ -93,7 +98,7 @@ def load(
     """
     users = truth["user_idx"].to_numpy()
     users = np.sort(users[np.argsort(_hash(users, seed), kind="stable")][:max_users])
-    found = _rows_of(histories, ["user_idx", *columns], users)
+    found = rows_of(histories, ["user_idx", *columns], users)
     users = found["user_idx"].to_numpy()
     if not len(users):
         raise TrainingError(
@@ -103,12 +108,12 @@ def load(
     matrices = {name: to_numpy(found, name, kind, "histories, cut valid") for name, kind in columns.items()}
     matrices["items"] = np.where(matrices["items"] < num_items, matrices["items"], 1)
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
-    left_out = nothing if repeats_allowed else _pairs(_rows_of(seen, ["user_idx", "items"], users), users)
+    left_out = nothing if repeats_allowed else _pairs(rows_of(seen, ["user_idx", "items"], users), users)
     chosen = _pairs(truth.filter(pc.is_in(truth["user_idx"], pa.array(users))), users)
-    return Validation(matrices, chosen, left_out)
+    return Validation(matrices, chosen, left_out, users)
 
 
-def _rows_of(files: Sequence[DataFile], columns: list[str], users: Array) -> pa.Table:
+def rows_of(files: Sequence[DataFile], columns: list[str], users: Array) -> pa.Table:
     """The rows of these users, ordered by user."""
     wanted = pc.field("user_idx").isin(pa.array(users))
     parts = []
@@ -135,7 +140,8 @@ def _pairs(rows: pa.Table, users: Array) -> Pairs:
     return rows_of_items[order], items[order]
 
 
-def _within(pairs: Pairs, start: int, num: int) -> Pairs:
+def within(pairs: Pairs, start: int, num: int) -> Pairs:
+    """The pairs of some users, numbered from the first of them."""
     first, last = np.searchsorted(pairs[0], [start, start + num])
     return pairs[0][first:last] - start, pairs[1][first:last]
 

@@ -20,7 +20,7 @@ from peers import polars_metrics, recommended
 from pyspark.sql import SparkSession
 
 from recsys_spark import cli, config, tables
-from recsys_spark.evaluation import catalogue, judged, measure
+from recsys_spark.evaluation import item_facts, judged, measure
 from recsys_spark.lake import Lake
 
 KS = (10, 20, 100)
@@ -92,13 +92,14 @@ def median(run: Callable[[], dict[str, float]], size: Size) -> tuple[dict[str, f
 def by_spark(spark: SparkSession, lake: Lake) -> dict[str, float]:
     """The test half of `jobs/evaluate.py`."""
     day, cut, names = recommended.DATE, "test", [recommended.RECOMMENDER]
-    pairs = judged.on_test(
+    on_test = judged.on_test(
         lake.read(spark, tables.TRUTH, day, cut=cut), lake.read(spark, tables.LISTS, day, cut=cut), names
     )
-    items = catalogue.catalogue(
+    facts = item_facts.item_facts(
         lake.read_rows(tables.ITEM_FEATURES, day, cut=cut), lake.num_rows(tables.USER_FEATURES, day, cut=cut)
     )
-    rows = measure.measure(pairs, items, names, "time", KS, 1, 0, 1)
+    num_users = lake.num_rows(tables.TRUTH, day, cut=cut)
+    rows = measure.measure(on_test, num_users, facts, names, "time", measure.Settings(KS, 1, 0, 1))
     return {f"{row['metric']}_{row['k']}": row["value"] for row in rows}
 
 

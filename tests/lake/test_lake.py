@@ -17,7 +17,6 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 from pyspark.testing import assertDataFrameEqual
 
 from recsys_spark import tables
@@ -299,10 +298,8 @@ def test_a_table_with_reader_features_is_refused_by_name(
 def test_a_table_of_other_columns_is_refused_and_left_as_it_is(spark: SparkSession, lake: Lake) -> None:
     day = MONDAY
     lake.write_rows(tables.SEGMENT_LISTS, day, [{"segment": "", "items": []}])
-    fields = [
-        f if f.name != "items" else StructField("items", StringType()) for f in tables.SEGMENT_LISTS.schema
-    ]
-    other = replace(tables.SEGMENT_LISTS, schema=StructType(fields))
+    kinds = {"segment": "string", "items": "string", "run_date": "date"}
+    other = replace(tables.SEGMENT_LISTS, columns=tuple((name, kind, "") for name, kind in kinds.items()))
     for ask in (
         lambda: lake.write_rows(other, day, [{"segment": "", "items": "x"}]),
         lambda: lake.read_rows(other, day),

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys_spark import cli, tables
+from recsys_spark import tables
+from recsys_spark.session import spark_settings
 from recsys_spark.transforms import examples, histories, timelines
 from tests.timelines import D, timelines_of
 
@@ -66,11 +67,11 @@ def test_a_user_comes_whole_whatever_the_pieces_and_batches(
     random.Random(rows_in).shuffle(rows)
     monkeypatch.setattr(timelines, "_PIECE", 3)
     size = "spark.sql.execution.arrow.maxRecordsPerBatch"
-    with cli.spark_settings(spark, {size: rows_in}):
+    with spark_settings(spark, {size: rows_in}):
         made = timelines_of(spark, rows).localCheckpoint()
     pieces = Counter(row.user_idx for row in made.select("user_idx").collect())
     assert pieces == {user: -(-(user % 14 + 1) // 3) for user in range(1, 30)}
-    with cli.spark_settings(spark, {size: rows_out}):
+    with spark_settings(spark, {size: rows_out}):
         assert items_by_user(made) == {user: [list(range(2 + user % 14, 1, -1))] for user in range(1, 30)}
 
 
@@ -96,5 +97,5 @@ def test_what_is_built_does_not_depend_on_pieces_and_batches(
     whole = built()
     monkeypatch.setattr(timelines, "_PIECE", 7)
     monkeypatch.setattr(examples, "_WINDOWS", 2)
-    with cli.spark_settings(spark, {"spark.sql.execution.arrow.maxRecordsPerBatch": 3}):
+    with spark_settings(spark, {"spark.sql.execution.arrow.maxRecordsPerBatch": 3}):
         assert built() == whole

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -72,7 +73,7 @@ def recent_history(
 
 
 def last_metrics(
-    metrics: pa.Table, num_nights: int, metric_names: tuple[str, ...], k: int
+    metrics: pa.Table, num_nights: int, metric_names: Sequence[str], k: int
 ) -> list[dict[str, Any]]:
     """One row a night, split and recommender, the newest night first: its figures by metric name.
 
@@ -92,30 +93,30 @@ def last_metrics(
     return [rows[key] for key in sorted(rows, key=lambda key: (-key[0].toordinal(), key[1], key[2]))]
 
 
-def last_trainings(models: pa.Table, num_nights: int) -> list[dict[str, Any]]:
-    """One row a twin, the newest night first: where it started, and what that saved.
+def last_trainings(models: pa.Table, num_trainings: int) -> list[dict[str, Any]]:
+    """One row a twin, the newest first: where it started, and what that saved. Counted models have no start.
 
     `steps` are those to the NDCG of the last cold start: its own, and with a warm start tonight's.
     """
-    rows = [row for row in models.to_pylist() if row["role"] == "twin"]
-    found = []
-    for row in sorted(rows, key=lambda row: row["run_date"], reverse=True)[:num_nights]:
-        manifest = json.loads(row["manifest"])
-        cold, warm = manifest.get("cold_start"), manifest.get("warm_start")
-        steps = f"cold {cold['steps']}" if cold else None
-        if cold and warm:
-            steps = f"{steps}, warm {'not reached' if warm.get('steps') is None else warm['steps']}"
-        ndcgs = [entry["ndcg"] for entry in manifest["log"] if "ndcg" in entry]
-        found.append(
-            {
-                "run_date": row["run_date"],
-                "start": f"model of {warm['from_run_date']}" if warm else "random weights",
-                "epochs": manifest["epochs"],
-                "validation ndcg": max(ndcgs, default=None),
-                "steps": steps,
-            }
-        )
-    return found
+    twins = [row for row in models.to_pylist() if row["role"] == "twin"]
+    newest = sorted(twins, key=lambda row: row["run_date"], reverse=True)[:num_trainings]
+    return [_training(row, json.loads(row["manifest"])) for row in newest]
+
+
+def _training(model: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """A row for people: the manifest holds what its recommender wrote, and nothing is certain to be there."""
+    cold, warm, log = (manifest.get(name) for name in ("cold_start", "warm_start", "log"))
+    steps = f"cold {cold['steps']}" if cold else None
+    if cold and warm:
+        steps = f"{steps}, warm {'not reached' if warm.get('steps') is None else warm['steps']}"
+    return {
+        "run_date": model["run_date"],
+        "recommender": model["name"],
+        "start": f"model of {warm['from_run_date']}" if warm else "random weights" if log else None,
+        "epochs": manifest.get("epochs"),
+        "validation ndcg": max((entry["ndcg"] for entry in log or () if "ndcg" in entry), default=None),
+        "steps": steps,
+    }
 
 
 def _by(table: pa.Table, key: str, value: str) -> dict[Any, Any]:
