@@ -5,10 +5,8 @@ from __future__ import annotations
 import ast
 import datetime as dt
 import importlib
-import importlib.abc
 import importlib.resources
-import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -43,16 +41,16 @@ def nightly(
     ] = None,
 ) -> None:
     """Run the whole night of one date; the last line of standard output is its JSON."""
-    chosen = cli.load_or_exit(config or (), set or ())
+    settings = cli.load_or_exit(config or (), set or ())
     day, last = date.date(), (until or date).date()
     status = 0
     while day <= last and status == 0:
         runner = (
-            night.submit_each(chosen, day, config or (), set or ())
+            night.submit_each(settings, day, config or (), set or ())
             if submit_each
-            else night.in_one_session(chosen, day)
+            else night.in_one_session(settings, day)
         )
-        result = night.run(chosen, day, runner)
+        result = night.run(settings, day, runner)
         night.to_json(result, json)
         status, day = result["exit_status"], day + dt.timedelta(days=1)
     raise typer.Exit(status)
@@ -60,9 +58,9 @@ def nightly(
 
 def _add_job(name: str) -> None:
     def command(date: Day, config: Overlays = None, set: Options = None) -> None:
-        chosen = cli.load_or_exit(config or (), set or ())
+        settings = cli.load_or_exit(config or (), set or ())
         module = importlib.import_module(f"recsys_spark.jobs.{name}")
-        outcome = cli.execute(name, module.run, chosen, date.date(), lambda: session(chosen, name))
+        outcome = cli.execute(name, module.run, settings, date.date(), lambda: session(settings, name))
         raise typer.Exit(outcome.exit_status)
 
     command.__doc__ = f"\b\n{_about(name)}"
@@ -88,14 +86,6 @@ def _lake(config: list[str] | None, set: list[str] | None) -> Lake:
         cli.fail(error)
 
 
-class _Lighter(importlib.abc.MetaPathFinder):
-    """Where they are to be had, pyarrow imports NumPy and pandas to know their values: half of what a look takes."""
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> None:
-        if name in ("numpy", "pandas"):
-            raise ModuleNotFoundError(name)
-
-
 def _live(lake: Lake) -> dt.date:
     nights = lake.dates(tables.RECOMMENDATIONS)
     if not nights:
@@ -114,10 +104,10 @@ def show(
     ] = None,
 ) -> None:
     """Show a user's recommendations with titles, next to what the user did last."""
-    sys.meta_path.insert(0, _Lighter())
-    from recsys_spark import grid
+    from recsys_spark import arrow_alone, grid
     from recsys_spark.evaluation import report
 
+    arrow_alone.enforce()
     lake = _lake(config, set)
     try:
         day = date.date() if date else _live(lake)
