@@ -41,9 +41,10 @@ def nightly(
     ] = None,
 ) -> None:
     """Run the whole night of one date; the last line of standard output is its JSON."""
+    day, last, status = date.date(), (until or date).date(), 0
+    if last < day:
+        raise typer.BadParameter(f"--until {last} is before --date {day}")
     settings = cli.load_or_exit(config or (), set or ())
-    day, last = date.date(), (until or date).date()
-    status = 0
     while day <= last and status == 0:
         runner = (
             night.submit_each(settings, day, config or (), set or ())

@@ -40,6 +40,7 @@ main()
         (["nigthly"], 2, "nightly"),
         (["nightly", "--daet", "2024-03-01"], 2, "--date"),
         (["nightly", "--date", "2024-03-01", "--set", "train.epoks=3"], 10, "did you mean train.epochs?"),
+        (["nightly", "--date", "2024-03-02", "--until", "2024-03-01"], 2, "--until 2024-03-01 is before"),
         (["recommend", "--help"], 0, "--date"),
     ],
 )
