@@ -19,7 +19,7 @@ from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys_spark import cli, tables
+from recsys_spark import cli, models, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
@@ -58,7 +58,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
 def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, num_tasks: int) -> None:
     settings, split = config.features, _split(config, run_date)
     cuts = tables.CUTS if _is_training(config) else ("test", "night")
-    ends = splits.cut_ends(*split)
+    ends = splits.cut_ends(split)
     built_ends = {cut: ends[cut] for cut in cuts}
     everything = partial(lake.read, spark, until=run_date)
     files = everything(tables.SOURCE_FILES)
@@ -92,10 +92,7 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, n
         settings.tie_seed,
         num_tasks,
     )
-    seen_from = partial(
-        splits.seen_from, run_date=run_date, kind=split[1], valid_days=split[2], test_days=split[3]
-    )
-    by_user = keep(timelines(numbered, seen_from, ends, settings.history_days, _active_days(config)))
+    by_user = keep(timelines(numbered, split.seen_from, ends, settings.history_days, _active_days(config)))
     named = pairs_with_items(by_user).unionByName(asked.select("user_idx", "item_idx"))
     known_users = _known(users, "user", run_date, named, listed)
     known_items = _known(items, "item", run_date, named, catalogue)
@@ -150,8 +147,8 @@ def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, n
         )
 
 
-def _split(config: Config, run_date: dt.date) -> tuple[dt.date, str, int, int]:
-    return run_date, config.split.kind, config.split.valid_days, config.split.test_days
+def _split(config: Config, run_date: dt.date) -> splits.Split:
+    return splits.Split(run_date, config.split.kind, config.split.valid_days, config.split.test_days)
 
 
 def _num_tasks(spark: SparkSession, lake: Lake) -> int:
@@ -178,7 +175,7 @@ def _current_events(
 
 
 def _is_training(config: Config) -> bool:
-    return config.train.enabled and config.recommend.recommender != "popularity"
+    return config.train.enabled and bool(models.trained(config.recommend.recommenders))
 
 
 def _known(

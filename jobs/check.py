@@ -12,39 +12,40 @@ Writes  nothing
 from __future__ import annotations
 
 import datetime as dt
-from functools import partial
 
 from pyspark.sql import SparkSession
 
 from recsys_spark import cli, tables
 from recsys_spark.config import Config
-from recsys_spark.evaluation import offered, rules
-from recsys_spark.evaluation.offered import Limits
+from recsys_spark.evaluation.checks import items, recount, users
+from recsys_spark.evaluation.checks.shown_often import shown_often
 from recsys_spark.lake import Lake
+from recsys_spark.scoring.rules import Rules
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     """Raise RuleBrokenError naming every broken rule and how often."""
-    of_night = partial(lake.read, spark, run_date=run_date, cut="night")
-    seen, users, items = (
-        of_night(t) for t in (tables.SEEN_ITEMS, tables.USER_FEATURES, tables.ITEM_FEATURES)
-    )
-    first = run_date - dt.timedelta(days=config.rules.of_nights if config.rules.max_nights else 0)
-    left_out = {
-        "seen_item": seen.limit(0) if config.recommend.repeats == "allowed" else seen,
-        "item_blocked_by_user": of_night(tables.BLOCKED_ITEMS),
-        "item_shown_often": offered.shown_often(
-            lake.read(spark, tables.RECOMMENDATIONS, since=first, until=run_date - dt.timedelta(days=1)),
-            users,
-            items,
-            (run_date, config.rules.of_nights, config.rules.max_nights),
-        ),
-    }
-    limits = Limits(**{name: value for name, value in config.rules if name in Limits._fields})
-    counts = rules.broken_rules(
-        of_night(tables.LISTS), users, items, left_out, config.recommend.num_items, limits
-    )
-    rules.refuse_broken(counts, run_date)
+    num_items, repeats = config.recommend.num_items, config.recommend.repeats
+    of_nights, max_nights = config.rules.of_nights, config.rules.max_nights
+    rules = Rules(**{name: value for name, value in config.rules if name in Rules._fields})
+    first, last = (run_date - dt.timedelta(days=days) for days in (of_nights, 1))
+
+    lists = lake.read(spark, tables.LISTS, run_date, cut="night")
+    user_features = lake.read(spark, tables.USER_FEATURES, run_date, cut="night")
+    left_out = {"item_blocked_by_user": lake.read(spark, tables.BLOCKED_ITEMS, run_date, cut="night")}
+    if repeats == "forbidden":
+        left_out["seen_item"] = lake.read(spark, tables.SEEN_ITEMS, run_date, cut="night")
+    if max_nights:
+        shown = lake.read(spark, tables.RECOMMENDATIONS, since=first, until=last)
+        item_features = lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night")
+        left_out["item_shown_often"] = shown_often(
+            shown, user_features, item_features, run_date=run_date, of_nights=of_nights, max_nights=max_nights
+        )
+    rows = lake.read_rows(tables.ITEM_FEATURES, run_date, cut="night", columns=items.COLUMNS)
+
+    by_user = users.by_user(lists, user_features, left_out)
+    facts = items.items_of(rows, rules.blocked_items, rules.blocked_categories)
+    recount.refuse_broken(recount.broken_rules(by_user, facts, [*left_out], num_items, rules), run_date)
 
 
 if __name__ == "__main__":

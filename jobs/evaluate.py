@@ -4,6 +4,7 @@ Reads   truth, lists     cut test
         recommendations  the newest run date before this one: what was live
         interactions     events since then; source_files says which rows are current
         user_index       who was known then
+        user_features    how many users were known, cuts test and night
         item_features    categories and popularity, cuts test and night
 Writes  metrics          one row a split, recommender (and difference), metric and k
 """
@@ -11,71 +12,65 @@ Writes  metrics          one row a split, recommender (and difference), metric a
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 from pyspark.sql import SparkSession
 
 from recsys_spark import cli, tables
 from recsys_spark.config import Config
-from recsys_spark.evaluation import catalogue, gate, judged, measure
-from recsys_spark.evaluation.catalogue import Catalogue
+from recsys_spark.evaluation import bootstrap, gate, item_facts, judged, measure
 from recsys_spark.lake import Lake
-from recsys_spark.scoring import lists
-from recsys_spark.transforms import arrivals
+from recsys_spark.scoring.user_rows import with_control
+from recsys_spark.transforms.arrivals import only_current
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     """Write the metrics of the night."""
-    rows = _on_test(spark, lake, config, run_date) + _live(spark, lake, config, run_date)
-    lake.write_rows(tables.METRICS, run_date, [{**row, "run_date": run_date} for row in rows])
+    split, share = config.split, config.recommend.control_share
+    repeats_allowed = config.recommend.repeats == "allowed"
+    settings = measure.Settings(
+        config.evaluate.ks, split.min_users, config.evaluate.bootstrap_samples, config.evaluate.seed
+    )
+    facts = {
+        cut: item_facts.item_facts(
+            lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut, columns=item_facts.COLUMNS),
+            lake.num_rows(tables.USER_FEATURES, run_date, cut=cut),
+        )
+        for cut in ("test", "night")
+    }
 
-
-def _on_test(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> list[dict[str, Any]]:
-    made = lake.read(spark, tables.LISTS, run_date, cut="test")
+    lists = lake.read(spark, tables.LISTS, run_date, cut="test")
     truth = lake.read(spark, tables.TRUTH, run_date, cut="test")
-    names = gate.recommenders(made)
-    pairs = judged.on_test(truth, made, names)
-    how = (names, config.split.kind, *_settings(config))
-    return measure.measure(pairs, _catalogue(lake, run_date, "test"), *how)
+    num_users = lake.num_rows(tables.TRUTH, run_date, cut="test")
+    names = gate.recommenders(lists)
+    on_test = judged.on_test(truth, lists, names)
+    rows = measure.measure(on_test, num_users, facts["test"], names, split=split.kind, settings=settings)
 
-
-def _live(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> list[dict[str, Any]]:
     nights = lake.dates(tables.RECOMMENDATIONS, until=run_date - dt.timedelta(days=1))
-    if not nights:
-        return []
-    share = config.recommend.control_share
-    index = lake.read(spark, tables.USER_INDEX)
-    source_files = lake.read(spark, tables.SOURCE_FILES, until=run_date)
-    events = lake.read(spark, tables.INTERACTIONS, until=run_date)
-    pairs = judged.since_published(
-        arrivals.only_current(events, source_files, run_date, "interactions"),
-        lists.with_control(judged.known_users(index, nights[-1]), share),
-        lake.read(spark, tables.RECOMMENDATIONS, nights[-1]),
-        nights[-1],
-        run_date,
-        repeats_allowed=config.recommend.repeats == "allowed",
-    )
-    names = [judged.PUBLISHED, judged.CONTROL] if share else [judged.PUBLISHED]
-    how = (names, "live", *_settings(config))
-    numbered = judged.by_item_idx(
-        pairs, lake.read(spark, tables.ITEM_FEATURES, run_date, cut="night")
-    ).persist()
-    try:
-        return measure.measure(numbered, _catalogue(lake, run_date, "night"), *how)
-    finally:
-        numbered.unpersist()
-
-
-def _catalogue(lake: Lake, run_date: dt.date, cut: str) -> Catalogue:
-    return catalogue.catalogue(
-        lake.read_rows(tables.ITEM_FEATURES, run_date, cut=cut, columns=catalogue.COLUMNS),
-        lake.num_rows(tables.USER_FEATURES, run_date, cut=cut),
-    )
-
-
-def _settings(config: Config) -> tuple[Any, ...]:
-    how = config.evaluate
-    return how.ks, config.split.min_users, how.bootstrap_samples, how.seed
+    if nights:
+        live_date = nights[-1]
+        index = lake.read(spark, tables.USER_INDEX)
+        arrived = lake.read(spark, tables.INTERACTIONS, until=run_date)
+        source_files = lake.read(spark, tables.SOURCE_FILES, until=run_date).coalesce(1)  # few: no shuffle
+        since_live = judged.since_live(
+            only_current(arrived, source_files, run_date, "interactions"),
+            with_control(judged.known_users(index, live_date), share),
+            lake.read(spark, tables.RECOMMENDATIONS, live_date),
+            live_date=live_date,
+            run_date=run_date,
+            repeats_allowed=repeats_allowed,
+        )
+        newer = [day for day in lake.dates(tables.INTERACTIONS, until=run_date) if day > live_date]
+        num_events = sum(lake.num_rows(tables.INTERACTIONS, day) for day in newer)
+        names = [judged.LIVE, judged.CONTROL] if share else [judged.LIVE]
+        rows += measure.measure(
+            since_live,
+            num_events if num_events < bootstrap.MAX_BLOCKS else None,
+            facts["night"],
+            names,
+            split="live",
+            settings=settings,
+        )
+    lake.write_rows(tables.METRICS, run_date, [{**row, "run_date": run_date} for row in rows])
 
 
 if __name__ == "__main__":

@@ -27,26 +27,30 @@ from recsys_spark.scoring.python_memory import MIB
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     """Ask the gate, then write what readers outside use."""
-    tonight = lake.read(spark, tables.LISTS, run_date, cut="night")
-    gate.refuse_worse(
-        lake.read_rows(tables.METRICS, run_date).to_pylist(),
-        gate.recommenders(tonight),
-        config.split.kind,
-        config.publish.metric,
-        config.publish.k,
-        config.publish.margin,
-    )
+    split, gate_on = config.split.kind, config.publish
+    num_items, num_reasons = config.recommend.num_items, config.recommend.num_reasons
+    file_bytes = config.recommend.file_mib * MIB
+
+    lists = lake.read(spark, tables.LISTS, run_date, cut="night")
+    num_lists = lake.num_rows(tables.LISTS, run_date, cut="night")
+    metrics = lake.read_rows(tables.METRICS, run_date).to_pylist()
     items = lake.read_rows(tables.ITEM_FEATURES, run_date, cut="night", columns=("item_idx", "item_id"))
-    segments = lake.read(spark, tables.SEGMENT_LISTS, run_date)
-    similar = lake.read(spark, tables.ITEM_LISTS, run_date)
-    lake.write(spark, tables.DEFAULT_RECOMMENDATIONS, run_date, segments)
-    lake.write(spark, tables.SIMILAR_ITEMS, run_date, similar)
-    places = lake.num_rows(tables.LISTS, run_date, "night") * config.recommend.num_items
-    has_reasons = config.recommend.explain or config.recommend.recommender == "transitions"
-    num_bytes = published.num_bytes(places, config.recommend.num_reasons if has_reasons else 0)
-    num_files = plan.num_files(num_bytes, config.recommend.file_mib * MIB)
-    tonight = partitions.in_file_order(partitions.in_partitions(tonight, num_files))
-    lake.write_made(tables.RECOMMENDATIONS, run_date, [published.published(tonight, items)])
+    segment_lists = lake.read(spark, tables.SEGMENT_LISTS, run_date)
+    item_lists = lake.read(spark, tables.ITEM_LISTS, run_date)
+
+    gate.refuse_worse(
+        metrics,
+        gate.recommenders(lists),
+        split=split,
+        metric=gate_on.metric,
+        k=gate_on.k,
+        margin=gate_on.margin,
+    )
+    num_bytes = published.num_bytes(num_lists * num_items, num_reasons if published.has_reasons(lists) else 0)
+    ordered = partitions.in_ranges(lists, plan.num_files(num_bytes, file_bytes))
+    lake.write(spark, tables.DEFAULT_RECOMMENDATIONS, run_date, segment_lists)
+    lake.write(spark, tables.SIMILAR_ITEMS, run_date, item_lists)
+    lake.write_made(tables.RECOMMENDATIONS, run_date, [published.published(ordered, items)])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from recsys_spark import runs
+from recsys_spark import models, runs
 from recsys_spark.errors import RecsysError
 from recsys_spark.failures import as_known, one_line
 from recsys_spark.runs import Outcome
@@ -119,6 +119,6 @@ def _needs_spark(job: str, config: Config) -> bool:
     """Only `train` may do without: one TensorFlow worker reads the lake's files by itself."""
     if job != "train":
         return True
-    kind = config.recommend.recommender
-    is_counting, is_sharing = kind == "transitions", config.train.num_workers > 1
-    return config.train.enabled and kind != "popularity" and (is_counting or is_sharing)
+    fitted_by = {models.ALL[name].fitted_by for name in config.recommend.recommenders}
+    is_shared = "network" in fitted_by and config.train.num_workers > 1
+    return config.train.enabled and ("spark" in fitted_by or is_shared)

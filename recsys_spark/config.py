@@ -1,6 +1,6 @@
 """Typed settings, read once at the door: conf/base.yaml < overlays < environment < command line.
 
-Meaning, unit and default of every key stand in conf/base.yaml; this file holds types and ranges.
+Meaning, unit and default of every key stand in conf/base.yaml; types and ranges stand in `sections`.
 """
 
 from __future__ import annotations
@@ -11,178 +11,38 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from recsys_spark import layers
 from recsys_spark.errors import SettingsError
+from recsys_spark.sections import (
+    BlendSettings,
+    EaseSettings,
+    EvaluateSettings,
+    FeatureSettings,
+    IngestSettings,
+    LakeSettings,
+    PersonalFrequencySettings,
+    PublishSettings,
+    RecommendSettings,
+    RerankSettings,
+    RuleSettings,
+    Section,
+    SelfAttentionSettings,
+    SourceSettings,
+    SparkSettings,
+    SplitSettings,
+    TrainSettings,
+    TransitionSettings,
+)
 
 CONF = Path(__file__).parent / "conf"
-
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Dropout = Annotated[float, Field(ge=0, lt=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-Decay = Annotated[float, Field(gt=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LakeSettings(Section):
-    root: str
-
-
-class SparkSettings(Section):
-    master: str
-    driver_memory: str
-    shuffle_partitions: Count
-    py_files: tuple[Annotated[str, Field(pattern=r"\.(zip|egg|py)$")], ...]
-    conf: dict[str, str]
-
-
-class SourceSettings(Section):
-    mapping: str
-    folder: str
-
-
-class IngestSettings(Section):
-    on_no_data: Literal["fail", "skip"]
-    on_bad_file: Literal["fail", "quarantine"]
-    max_quarantined_share: Share
-    max_events_per_user_day: Count
-    max_record_lines: Count
-    quiet_seconds: NotNegative
-    ready_marker: str | None
-    pseudonyms: bool
-
-
-class FeatureSettings(Section):
-    event_types: tuple[str, ...]
-    history_length: Count
-    history_days: Count
-    half_life_days: Positive
-    num_categories: Annotated[int, Field(ge=0)]
-    title_buckets: Annotated[int, Field(ge=0)]
-    user_example_items: Count
-    imbalance_power: NotNegative
-    row_group_rows: Count
-    tie_seed: int
-
-
-class SplitSettings(Section):
-    kind: Literal["time", "leave_last_out"]
-    valid_days: Count
-    test_days: Count
-    min_users: Count
-
-
-class TrainSettings(Section):
-    enabled: bool
-    min_train_users: Count
-    embedding_dim: Count
-    num_blocks: Count
-    num_heads: Count
-    dropout: Dropout
-    optimizer: Literal["adam", "adagrad", "sgd"]
-    learning_rate: Positive
-    batch_size: Count
-    window_row_groups: Count
-    epochs: Count
-    patience: Count
-    num_negatives: Annotated[int, Field(ge=0)]
-    negatives: Literal["uniform", "popularity", "in_batch"]
-    crop_share: Share
-    mask_share: Dropout
-    reorder_share: Share
-    max_valid_users: Count
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
-    num_workers: Count
-    num_threads: Count
-    mixed_precision: bool
-    warm_start: bool
-    checkpoint_steps: Annotated[int, Field(ge=0)]
-    work_dir: str | None
-    log_dir: str | None
-
-    @model_validator(mode="after")
-    def _heads_divide_dim(self) -> TrainSettings:
-        if self.embedding_dim % self.num_heads:
-            raise ValueError(
-                f"embedding_dim {self.embedding_dim} is not a multiple of num_heads {self.num_heads}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _in_batch_draws_none(self) -> TrainSettings:
-        if self.negatives == "in_batch" and self.num_negatives:
-            raise ValueError(
-                f"negatives in_batch draws none: expected num_negatives 0, got {self.num_negatives}"
-            )
-        return self
-
-
-class TransitionSettings(Section):
-    max_lag: Count
-    lag_decay: Decay
-    max_neighbours: Annotated[int, Field(ge=1, le=10_000)]
-    row_power: Share
-    history_decay: Decay
-
-
-class RecommendSettings(Section):
-    recommender: Literal["self_attention", "transitions", "popularity"]
-    num_items: Annotated[int, Field(ge=1, le=1000)]
-    active_days: Count | Literal["all"]
-    repeats: Literal["forbidden", "allowed"]
-    item_based_max_events: Annotated[int, Field(ge=0)]
-    cold_items: Literal["left_out", "by_features"]
-    explain: bool
-    num_reasons: Count
-    control_share: Share
-    only_changed: bool
-    checked_share: Share
-    max_model_age_days: Annotated[int, Field(ge=0)]
-    num_similar: Count
-    batch_users: Annotated[int, Field(ge=2)]
-    num_threads: Count
-    file_mib: Count
-    python_memory: Annotated[str, Field(pattern=r"^[1-9]\d*[kmgt]$")] | None
-
-
-class RerankSettings(Section):
-    by: Literal["none", "diversity", "calibration"]
-    trade_off: Share
-    pool_items: Count
-
-
-class RuleSettings(Section):
-    blocked_items: tuple[str, ...]
-    blocked_categories: tuple[str, ...]
-    blocking_events: tuple[str, ...]
-    boosts: dict[str, Positive]
-    max_per_category: Annotated[int, Field(ge=0)]
-    max_per_seller: Annotated[int, Field(ge=0)]
-    max_nights: Annotated[int, Field(ge=0)]
-    of_nights: Count
-    num_new_items: Annotated[int, Field(ge=0)]
-    new_item_events: Annotated[int, Field(ge=0)]
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class EvaluateSettings(Section):
-    ks: tuple[Count, ...]
-    bootstrap_samples: Annotated[int, Field(ge=100)]
-    seed: int
-
-
-class PublishSettings(Section):
-    metric: Literal["ndcg", "recall", "precision", "map", "mrr", "hit_rate"]
-    k: Count
-    margin: float
 
 
 class Config(Section):
@@ -195,7 +55,11 @@ class Config(Section):
     features: FeatureSettings
     split: SplitSettings
     train: TrainSettings
+    self_attention: SelfAttentionSettings
     transitions: TransitionSettings
+    ease: EaseSettings
+    personal_frequency: PersonalFrequencySettings
+    blend: BlendSettings
     recommend: RecommendSettings
     rerank: RerankSettings
     rules: RuleSettings
@@ -206,6 +70,33 @@ class Config(Section):
     def _gate_is_measured(self) -> Config:
         if self.publish.k not in self.evaluate.ks:
             raise ValueError(f"publish.k {self.publish.k} is not one of evaluate.ks {list(self.evaluate.ks)}")
+        return self
+
+    @model_validator(mode="after")
+    def _blend_fits(self) -> Config:
+        members, weights = self.recommend.recommenders, self.blend.weights
+        if (
+            len(members) > 1
+            and isinstance(weights, tuple)
+            and (len(weights) != len(members) or not any(weights))
+        ):
+            raise ValueError(
+                f"blend.weights {list(weights)}: expected one for each of recommend.recommenders, not all 0: "
+                f"{', '.join(members)}"
+            )
+        if self.blend.pool_items < self.recommend.num_items:
+            raise ValueError(
+                f"blend.pool_items {self.blend.pool_items} is less than recommend.num_items {self.recommend.num_items}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _repeats_fit(self) -> Config:
+        if "personal_frequency" in self.recommend.recommenders and self.recommend.repeats == "forbidden":
+            raise ValueError(
+                "recommend.recommenders: personal_frequency lists what a user has seen, which recommend.repeats: "
+                "forbidden leaves out; set recommend.repeats to allowed"
+            )
         return self
 
     @model_validator(mode="after")
@@ -232,6 +123,11 @@ class Config(Section):
                 "from them what users like: take them out of one"
             )
         return self
+
+    def section_of(self, recommender: str) -> dict[str, Any]:
+        """A recommender's own settings; empty where it has none."""
+        section = getattr(self, recommender, None)
+        return section.model_dump() if isinstance(section, Section) else {}
 
     def fingerprint(self) -> str:
         """sha256 of the settings in canonical JSON."""
@@ -283,6 +179,13 @@ def _explain(fault: dict[str, Any]) -> str:
         model = field.annotation if field else None
     known = list(getattr(model, "model_fields", {}))
     near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
-    near_path = ".".join([*path[:-1], *near])
-    hint = f"did you mean {near_path}?" if near else f"known keys: {', '.join(known)}"
+    meant = [".".join([*path[:-1], key]) for key in near]
+    meant += [
+        f"{name}.{path[-1]}" for name, field in Config.model_fields.items() if _has_key(field, path[-1])
+    ]
+    hint = f"did you mean {meant[0]}?" if meant else f"known keys: {', '.join(known)}"
     return f"setting {where}: unknown key; {hint}"
+
+
+def _has_key(field: Any, key: str) -> bool:
+    return key in getattr(field.annotation, "model_fields", {})

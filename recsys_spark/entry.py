@@ -105,8 +105,8 @@ def show(
     ] = None,
 ) -> None:
     """Show a user's recommendations with titles, next to what the user did last."""
-    from recsys_spark import arrow_alone, grid
-    from recsys_spark.evaluation import report
+    from recsys_spark import arrow_alone
+    from recsys_spark.reports import grid, terminal
 
     arrow_alone.enforce()
     lake = _lake(config, set)
@@ -114,8 +114,8 @@ def show(
         day = date.date() if date else _live(lake)
         lake.files(tables.RECOMMENDATIONS, day)  # refuses a date that has none
         items = lake.read_rows(tables.ITEM_FEATURES, day, cut="night")
-        listed = report.live_list(lake.read_rows(tables.RECOMMENDATIONS, day), items, user)
-        done = report.recent_history(
+        listed = terminal.live_list(lake.read_rows(tables.RECOMMENDATIONS, day), items, user)
+        done = terminal.recent_history(
             lake.read_rows(tables.HISTORIES, day, cut="night"),
             lake.read_rows(tables.USER_FEATURES, day, cut="night"),
             items,
@@ -135,16 +135,16 @@ def metrics(
     nights: Annotated[int, typer.Option(help="How many nights back.")] = 5,
 ) -> None:
     """Show the metrics of the last nights beside popularity's, with the interval of each gate figure."""
-    from recsys_spark import grid
-    from recsys_spark.evaluation import report
     from recsys_spark.lake import Lake
+    from recsys_spark.ranking import metric_table
+    from recsys_spark.reports import grid, terminal
 
     chosen = cli.load_or_exit(config or (), set or ())
-    names = ("ndcg", "recall", "precision", "map", "mrr", "hit_rate", "coverage", "diversity", "novelty")
+    names = metric_table.names_shown()
     try:
         lake = Lake(chosen.lake.root)
-        rows = report.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
-        trainings = report.last_trainings(lake.read_rows(tables.MODELS), nights)
+        rows = terminal.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
+        trainings = terminal.last_trainings(lake.read_rows(tables.MODELS), nights)
     except RecsysError as error:
         cli.fail(error)
     for row in rows:

@@ -145,8 +145,8 @@ def test_a_lake_folder_that_cannot_be_written(
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (["--set", "train.epoch=3"], 10, "train.epochs"),
-        (["--set", "train.epochs=many"], 10, "train.epochs"),
+        (["--set", "self_attention.epoch=3"], 10, "self_attention.epochs"),
+        (["--set", "self_attention.epochs=many"], 10, "self_attention.epochs"),
         (["--set", "recommend.num_items=0"], 10, "recommend.num_items"),
         (["--config", "no_such_file.yaml"], 10, "no_such_file.yaml"),
         (["--set", "lake.root=a lake/here"], 10, "a lake/here"),

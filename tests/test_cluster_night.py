@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 PACKAGE, WORKERS = SCRIPTS / "package.sh", SCRIPTS / "workers.py"
 LISTS = (tables.SEGMENT_LISTS, tables.ITEM_LISTS, tables.LISTS, tables.RECOMMENDATIONS)
-CHANGES = {"train__epochs": "2"}
+CHANGES = {"self_attention__epochs": "2"}
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_a_night_on_a_cluster_makes_the_tables_of_local_mode(
 def test_workers_that_have_python_alone_are_sent_all_they_need(
     spark: SparkSession, cluster: Cluster, source: Path, tmp_path: Path
 ) -> None:
-    counted = {"recommend__recommender": "transitions"}
+    counted = {"recommend__recommenders": "transitions"}
     chosen = nights.settings(tmp_path / "local", source, **CHANGES, **counted)
     assert nights.run(spark, chosen, FIRST).exit_status == 0
     archive = tmp_path / "workers.tar.gz"

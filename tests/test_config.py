@@ -15,35 +15,46 @@ from recsys_spark.errors import SettingsError
 
 def test_later_layers_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     overlay = tmp_path / "mine.yaml"
-    overlay.write_text("train: {epochs: 5, seed: 5, patience: 5}\n")
-    monkeypatch.setenv("RECSYS__TRAIN__EPOCHS", "6")
-    monkeypatch.setenv("RECSYS__TRAIN__SEED", "6")
-    train = config.load([str(overlay)], ["train.epochs=7"]).train
-    assert (train.epochs, train.seed, train.patience) == (7, 6, 5)
-    assert train.batch_size == config.load().train.batch_size  # keys no layer names keep their default
+    overlay.write_text("self_attention: {epochs: 5, num_heads: 4, patience: 5}\n")
+    monkeypatch.setenv("RECSYS__SELF_ATTENTION__EPOCHS", "6")
+    monkeypatch.setenv("RECSYS__SELF_ATTENTION__NUM_HEADS", "2")
+    network = config.load([str(overlay)], ["self_attention.epochs=7"]).self_attention
+    assert (network.epochs, network.num_heads, network.patience) == (7, 2, 5)
+    assert (
+        network.batch_size == config.load().self_attention.batch_size
+    )  # keys no layer names keep their default
 
 
 @pytest.mark.parametrize(
     ("option", "line"),
     [
-        ("train.epoch=3", "setting train.epoch: unknown key; did you mean train.epochs?"),
+        (
+            "self_attention.epoch=3",
+            "setting self_attention.epoch: unknown key; did you mean self_attention.epochs?",
+        ),
         ("trian.epochs=3", "setting trian: unknown key; did you mean train?"),
-        ("train.epochs=many", "setting train.epochs: .*valid integer.*got many"),
-        ("train.epochs=0", "setting train.epochs: .*greater than or equal to 1.*got 0"),
+        ("self_attention.epochs=many", "setting self_attention.epochs: .*valid integer.*got many"),
+        ("self_attention.epochs=0", "setting self_attention.epochs: .*greater than or equal to 1.*got 0"),
         ("ingest.max_quarantined_share=.nan", "setting ingest.max_quarantined_share"),
         (
-            "train.negatives=hard",
-            "setting train.negatives: .*'uniform', 'popularity' or 'in_batch'.*got hard",
+            "self_attention.negatives=hard",
+            "setting self_attention.negatives: .*'uniform', 'popularity' or 'in_batch'.*got hard",
         ),
-        ("train.mask_share=1", "setting train.mask_share: .*less than 1, got 1"),
+        ("self_attention.mask_share=1", "setting self_attention.mask_share: .*less than 1, got 1"),
+        ("publish.metric=hits", "setting publish.metric: expected one of ndcg, recall, .*hit_rate, got hits"),
+        ("publish.metric=diversity", "setting publish.metric: expected one of ndcg.*got diversity"),
         ("publish.k=7", "publish.k 7 is not one of evaluate.ks"),
         (
             "spark.py_files=[dist/recsys_spark.whl]",
             "setting spark.py_files.0: .*zip.*got dist/recsys_spark.whl",
         ),
         ("train", "--set train: expected section.key=value"),
-        ("train.epochs.more=3", "--set train.epochs.more: train.epochs is '24', which has no keys"),
-        ("train={epoks: 3}", "setting train.epoks: unknown key; did you mean train.epochs?"),
+        (
+            "self_attention.epochs.more=3",
+            "--set self_attention.epochs.more: self_attention.epochs is '24', which has no keys",
+        ),
+        ("self_attention={epoks: 3}", "setting self_attention.epoks: unknown key; .*self_attention.epochs?"),
+        ("train.epochs=3", "setting train.epochs: unknown key; did you mean self_attention.epochs?"),
         ("train=3", "setting train: .*valid dictionary.*got 3"),
         ("train={epochs: ", "--set train: not YAML: "),
         ("sources.a b.mapping=x", "sources"),
@@ -103,8 +114,12 @@ def test_options_count_one_after_the_other(overlay: str) -> None:
     whole, one = "sources={de: {mapping: x, folder: y}}", "sources.de.folder=z"
     assert folders(config.load([overlay], [whole, one])) == {"de": "z"}
     assert folders(config.load([overlay], [one, whole])) == {"de": "y"}
-    assert config.load([], ["train.epochs=5", "train={epochs: 6}"]).train.epochs == 6
-    assert config.load([], ["train={epochs: 6}", "train.epochs=5"]).train.epochs == 5
+    assert (
+        config.load([], ["self_attention.epochs=5", "self_attention={epochs: 6}"]).self_attention.epochs == 6
+    )
+    assert (
+        config.load([], ["self_attention={epochs: 6}", "self_attention.epochs=5"]).self_attention.epochs == 5
+    )
 
 
 def test_the_environment_sets_like_the_command_line(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,11 +127,12 @@ def test_the_environment_sets_like_the_command_line(overlay: str, monkeypatch: p
         "RECSYS__SOURCES__FR__FOLDER", "d"
     )  # after the whole mapping, in whatever order they stand
     monkeypatch.setenv("RECSYS__SOURCES", '{"fr": {"mapping": "f.yaml", "folder": "c"}}')
-    monkeypatch.setenv("RECSYS__TRAIN", "{epochs: 6}")
+    monkeypatch.setenv("RECSYS__SELF_ATTENTION", "{epochs: 6}")
     monkeypatch.setenv("RECSYS__LAKE__ROOT", "2024")
     chosen = config.load([overlay])
     assert folders(chosen) == {"fr": "d"}
-    assert (chosen.train.epochs, chosen.train.seed) == (6, config.load().train.seed)
+    network = chosen.self_attention
+    assert (network.epochs, network.batch_size) == (6, config.load().self_attention.batch_size)
     assert chosen.lake.root == "2024"  # a text that looks like a number stays a text
     assert folders(config.load([overlay], ["sources={}"])) == {}
 
@@ -150,8 +166,8 @@ def test_a_file_that_holds_no_settings_is_named(tmp_path: Path, text: str, line:
 
 def test_in_batch_negatives_are_not_drawn() -> None:
     with pytest.raises(SettingsError, match="negatives in_batch draws none: expected num_negatives 0, got 9"):
-        config.load([], ["train.negatives=in_batch", "train.num_negatives=9"])
-    assert config.load([], ["train.negatives=in_batch"]).train.num_negatives == 0
+        config.load([], ["self_attention.negatives=in_batch", "self_attention.num_negatives=9"])
+    assert config.load([], ["self_attention.negatives=in_batch"]).self_attention.num_negatives == 0
 
 
 def test_a_missing_overlay_names_the_shipped_ones() -> None:

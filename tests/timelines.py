@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from recsys_spark.evaluation import splits
-from recsys_spark.transforms.timelines import Split, timelines
+from recsys_spark.evaluation.splits import Split, cut_ends
+from recsys_spark.transforms.timelines import SeenFrom, timelines
 
 NUMBERED = (
     "user_idx int, item_idx int, event_at timestamp, type int, value double, weight double, source string, "
@@ -19,8 +18,8 @@ NUMBERED = (
 D = dt.date(2024, 5, 31)
 
 
-def of_split(kind: str, valid_days: int = 7, test_days: int = 7) -> Split:
-    return partial(splits.seen_from, run_date=D, kind=kind, valid_days=valid_days, test_days=test_days)
+def of_split(kind: str, valid_days: int = 7, test_days: int = 7) -> SeenFrom:
+    return Split(D, kind, valid_days, test_days).seen_from
 
 
 def timelines_of(
@@ -28,7 +27,7 @@ def timelines_of(
     rows: Sequence[tuple[Any, ...]],
     kind: str = "time",
     *,
-    split: Split | None = None,
+    split: SeenFrom | None = None,
     ends: Mapping[str, dt.datetime] | None = None,
     history_days: int = 3650,
     active_days: Mapping[str, int | None] | None = None,
@@ -40,7 +39,7 @@ def timelines_of(
     return timelines(
         numbered,
         split or of_split(kind),
-        ends or splits.cut_ends(D, kind, 7, 7),
+        ends or cut_ends(Split(D, kind, 7, 7)),
         history_days,
         active_days or {"": 30},
     )

@@ -23,8 +23,8 @@ def block(user: str, num_users: int) -> Column:
 def resamples(num_blocks: int, num_samples: int, seed: int) -> Values:
     """How often each block is drawn [S, blocks]: as many draws as blocks, with replacement."""
     drawn = np.random.default_rng(seed).integers(0, max(num_blocks, 1), size=(num_samples, num_blocks))
-    places = drawn + np.arange(num_samples)[:, None] * num_blocks
-    counts = np.bincount(places.ravel(), minlength=num_samples * num_blocks)
+    numbers = drawn + np.arange(num_samples)[:, None] * num_blocks
+    counts = np.bincount(numbers.ravel(), minlength=num_samples * num_blocks)
     return counts.reshape(num_samples, num_blocks).astype(np.float64)
 
 

@@ -10,10 +10,9 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from recsys_spark.errors import GateRefusedError
+from recsys_spark.models import POPULARITY
 
 log = logging.getLogger(__name__)
-
-POPULARITY = "popularity"
 
 
 def recommenders(lists: DataFrame) -> list[str]:

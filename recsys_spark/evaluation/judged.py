@@ -1,8 +1,8 @@
 """Which list is held against which truth: one row a recommender and judged user.
 
-The frames made here have `user` (a number or an id), `recommender`, `truth` (array of items) and
-`listed` (array of items by rank, empty for a user without a list). The truth stands on the left: a
-user without a list counts, with no hit.
+The frames made here have `user`, `recommender`, `truth` (array of items) and `listed` (array of items by rank,
+empty for a user without a list); on test users and items are numbers, of the live lists they are ids. The truth
+stands on the left: a user without a list counts, with no hit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-PUBLISHED, CONTROL = "published", "control"
+LIVE, CONTROL = "live", "control"  # the groups of users of the live lists
 
 
 def on_test(truth: DataFrame, lists: DataFrame, recommenders: Sequence[str]) -> DataFrame:
@@ -36,7 +36,7 @@ def on_test(truth: DataFrame, lists: DataFrame, recommenders: Sequence[str]) -> 
     )
 
 
-def since_published(
+def since_live(
     interactions: DataFrame,
     known_users: DataFrame,
     recommendations: DataFrame,
@@ -55,58 +55,30 @@ def since_published(
         repeats_allowed: false leaves out items of which the user has an event up to `live_date`.
     """
     start, end = _midnight_after(live_date), _midnight_after(run_date)
-    in_window = (F.col("event_at") >= F.lit(start)) & (F.col("event_at") < F.lit(end))
-    back = interactions.where(in_window).select("user_id").distinct()
-    happened = interactions.where(F.col("event_at") < F.lit(end)).join(back, "user_id", how="left_semi")
     decides = F.max("event_at") if repeats_allowed else F.min("event_at")
-    truth = (
-        happened.groupBy("user_id", "item_id")
+    happened = (
+        interactions.where(F.col("event_at") < F.lit(end))
+        .groupBy("user_id", "item_id")
         .agg(decides.alias("decides_at"))
         .where(F.col("decides_at") >= F.lit(start))
-        .groupBy("user_id")
-        .agg(F.array_sort(F.collect_list("item_id")).alias("truth"))
+        .select("user_id", "item_id")
     )
-    listed = recommendations.select(
-        "user_id", F.col("is_control").alias("was_control"), _by_rank("item_id").alias("listed")
+    shown = F.struct(F.col("is_control").alias("was_control"), _by_rank("item_id").alias("listed"))
+    every = (
+        happened.unionByName(known_users.select("user_id", "is_control"), allowMissingColumns=True)
+        .unionByName(recommendations.select("user_id", shown.alias("shown")), allowMissingColumns=True)
+    )  # fmt: skip
+    of_user = every.groupBy("user_id").agg(
+        F.array_sort(F.collect_list("item_id")).alias("truth"),
+        F.first("is_control", ignorenulls=True).alias("is_control"),
+        F.first("shown", ignorenulls=True).alias("shown"),
     )
-    is_control = F.coalesce("was_control", "is_control")
-    return (
-        truth.join(known_users.select("user_id", "is_control"), "user_id", how="inner")
-        .join(listed, "user_id", how="left")
-        .select(
-            F.col("user_id").alias("user"),
-            F.when(is_control, F.lit(CONTROL)).otherwise(F.lit(PUBLISHED)).alias("recommender"),
-            "truth",
-            F.coalesce("listed", F.array().cast("array<string>")).alias("listed"),
-        )
-    )
-
-
-def by_item_idx(judged: DataFrame, item_features: DataFrame) -> DataFrame:
-    """The same rows with item_idx in place of ids; an id without one gets a number beyond all of them."""
-
-    def places(items: str, is_listed: bool) -> Column:
-        return F.transform(
-            items,
-            lambda item, place: F.struct(
-                F.lit(is_listed).alias("is_listed"), place.alias("place"), item.alias("item_id")
-            ),
-        )
-
-    def items(where: Column) -> Column:
-        return F.sort_array(F.collect_list(F.when(where, F.struct("place", "item_idx"))))["item_idx"]
-
-    unknown = (F.lit(2**30) + F.pmod(F.xxhash64("item_id"), F.lit(2**30))).cast("int")
-    return (
-        judged.select(
-            "user",
-            "recommender",
-            F.inline(F.concat(places("truth", False), places("listed", True))),
-        )
-        .join(item_features.select("item_id", "item_idx"), "item_id", how="left")
-        .withColumn("item_idx", F.coalesce("item_idx", unknown))
-        .groupBy("user", "recommender")
-        .agg(items(~F.col("is_listed")).alias("truth"), items(F.col("is_listed")).alias("listed"))
+    is_control = F.coalesce("shown.was_control", "is_control")
+    return of_user.where((F.size("truth") > 0) & F.col("is_control").isNotNull()).select(
+        F.col("user_id").alias("user"),
+        F.when(is_control, F.lit(CONTROL)).otherwise(F.lit(LIVE)).alias("recommender"),
+        "truth",
+        F.coalesce("shown.listed", F.array().cast("array<string>")).alias("listed"),
     )
 
 

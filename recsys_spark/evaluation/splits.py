@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,55 +17,64 @@ from recsys_spark.transforms.pairs import pairs
 from recsys_spark.transforms.timelines import Ints, Timelines, num_newer, read_off, rows_of
 
 
-def seen_from(
-    at: Ints, offsets: Ints, run_date: dt.date, kind: str, valid_days: int, test_days: int
-) -> dict[str, Ints]:
-    """By cut, how many of each user's newest events it does not see: the test ones, and the valid ones before them.
+class Split(NamedTuple):
+    """How a night divides the events.
 
-    `time`: the last `test_days` days are test, the `valid_days` before them valid, the rest train. With run
-    date 2024-05-31, valid_days 7 and test_days 7:
-
-        train   before 2024-05-18 00:00
-        valid   from   2024-05-18 00:00 to before 2024-05-25 00:00
-        test    from   2024-05-25 00:00 to before 2024-06-01 00:00
-
-    Events of one user at one instant are never divided.
-
-    `leave_last_out`: a user's last event is test, the one before it valid; users with fewer than 3 events are
-    all train. Events at one instant are divided by the hash of user and item, never by item number.
-
-    Args:
-        at: [N], microseconds of events, newest first within a user.
-        offsets: [U + 1], place in the N of each user's newest event.
+    Attributes:
         run_date: the last day of the data.
         kind: time | leave_last_out.
         valid_days: length of the validation window (time).
         test_days: length of the test window (time).
     """
-    ends = cut_ends(run_date, kind, valid_days, test_days)
-    if kind == "time":
-        hidden = {cut: num_newer(at, offsets, ends[cut]) for cut in ("valid", "test")}
-    else:
-        has_three = np.diff(offsets) >= 3
-        hidden = {"valid": np.where(has_three, 2, 0), "test": np.where(has_three, 1, 0)}
-    return {**hidden, "night": np.zeros(len(offsets) - 1, np.int64)}
+
+    run_date: dt.date
+    kind: str
+    valid_days: int
+    test_days: int
+
+    def seen_from(self, at: Ints, offsets: Ints) -> dict[str, Ints]:
+        """By cut, how many of each user's newest events it does not see: the test ones, and the valid ones before them.
+
+        `time`: the last `test_days` days are test, the `valid_days` before them valid, the rest train. With run
+        date 2024-05-31, valid_days 7 and test_days 7:
+
+            train   before 2024-05-18 00:00
+            valid   from   2024-05-18 00:00 to before 2024-05-25 00:00
+            test    from   2024-05-25 00:00 to before 2024-06-01 00:00
+
+        Events of one user at one instant are never divided.
+
+        `leave_last_out`: a user's last event is test, the one before it valid; users with fewer than 3 events are
+        all train. Events at one instant are divided by the hash of user and item, never by item number.
+
+        Args:
+            at: [N], microseconds of events, newest first within a user.
+            offsets: [U + 1], where in the N each user's newest event is.
+        """
+        ends = cut_ends(self)
+        if self.kind == "time":
+            hidden = {cut: num_newer(at, offsets, ends[cut]) for cut in ("valid", "test")}
+        else:
+            has_three = np.diff(offsets) >= 3
+            hidden = {"valid": np.where(has_three, 2, 0), "test": np.where(has_three, 1, 0)}
+        return {**hidden, "night": np.zeros(len(offsets) - 1, np.int64)}
 
 
-def cut_ends(run_date: dt.date, kind: str, valid_days: int, test_days: int) -> dict[str, dt.datetime]:
+def cut_ends(split: Split) -> dict[str, dt.datetime]:
     """The exclusive instant at which each cut ends: the "now" of ages and recency.
 
     leave_last_out has no such instant, every user ends elsewhere: all cuts then end with the run date.
 
     Raises:
-        SettingsError: `kind` is neither time nor leave_last_out.
+        SettingsError: the kind is neither time nor leave_last_out.
     """
-    if kind not in ("time", "leave_last_out"):
-        raise SettingsError(f"setting split.kind: expected time or leave_last_out, got {kind!r}")
-    night = dt.datetime.combine(run_date, dt.time(), tzinfo=dt.UTC) + dt.timedelta(days=1)
-    if kind != "time":
+    if split.kind not in ("time", "leave_last_out"):
+        raise SettingsError(f"setting split.kind: expected time or leave_last_out, got {split.kind!r}")
+    night = dt.datetime.combine(split.run_date, dt.time(), tzinfo=dt.UTC) + dt.timedelta(days=1)
+    if split.kind != "time":
         return dict.fromkeys(tables.CUTS, night)
-    test = night - dt.timedelta(days=test_days)
-    return {"valid": test - dt.timedelta(days=valid_days), "test": test, "night": night}
+    test = night - dt.timedelta(days=split.test_days)
+    return {"valid": test - dt.timedelta(days=split.valid_days), "test": test, "night": night}
 
 
 def truth(timelines: DataFrame, repeats_allowed: bool) -> DataFrame:

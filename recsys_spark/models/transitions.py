@@ -1,6 +1,6 @@
-"""Transitions in the `item_item` form: what tends to follow the user's latest items.
+"""`transitions`: what tends to follow the user's latest items, counted in Spark.
 
-`score(u, j) = sum over history positions of history_decay^r x W[item, j]`, r = 0 for the newest event, and
+`score(u, j) = sum over the events of the history of history_decay^r x W[item, j]`, r = 0 for the newest event, and
 `W[i, j] = count[i, j] / (sum of count[i, :])^row_power`. Power 0 keeps raw counts, so frequent items weigh
 more; 1 makes shares, so all weigh the same.
 
@@ -12,105 +12,77 @@ last item alone, and rows are divided by a power of their sum.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from recsys_spark.models import artifacts
+from recsys_spark.errors import BadDataError
+from recsys_spark.forms.item_item import ItemItem, Weighing
+from recsys_spark.ranking.item_item import ItemWeights
+from recsys_spark.transforms import transitions as counting
 
-NAME = "transitions"
-STARTS, NEIGHBOURS, WEIGHTS = "starts.npy", "neighbours.npy", "weights.npy"
+_ROWS_AT_ONCE = 4_000_000  # pairs that Spark hands over in one piece: 64 MB
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Transitions:
-    """W by rows: those of item i lie at `starts[i] : starts[i + 1]`.
-
-    Attributes:
-        starts: int64 [V + 1].
-        neighbours: int32 [number of weights], item_idx, ascending within a row.
-        weights: float32 [number of weights], above 0.
-        trained_items: [V], true where an item had a training event: the model's candidates.
-        history_decay: what an event weighs beside the next newer one.
-    """
-
-    starts: NDArray[np.int64]
-    neighbours: NDArray[np.int32]
-    weights: NDArray[np.float32]
-    trained_items: NDArray[np.bool_]
-    history_decay: float
-
-
-def fit(
-    item_idx: Array,
-    next_item_idx: Array,
-    counts: Array,
-    trained_items: NDArray[np.bool_],
-    row_power: float,
-    history_decay: float,
-) -> Transitions:
-    """Arrange counts as rows of weights.
+def fit(windows: DataFrame, item_counts: NDArray[np.int64], settings: Mapping[str, Any]) -> ItemItem:
+    """Count, keep each item's greatest counts, and arrange them as rows of weights.
 
     Args:
-        item_idx: of each pair, below V, in any order.
-        next_item_idx: of each pair, below V; a pair comes once.
+        windows: SEQUENCE_EXAMPLES of one cut.
+        item_counts: [V], training events of each item.
+        settings: section `transitions`.
+
+    Raises:
+        BadDataError: windows hold an item that is not below V.
+    """
+    counts = counting.transition_counts(windows, settings["max_lag"], settings["lag_decay"])
+    nearest = counting.only_nearest(counts, settings["max_neighbours"]).persist()
+    try:
+        counted = pa.concat_tables(_parts(nearest, len(item_counts), settings["max_neighbours"]))
+    finally:
+        nearest.unpersist()
+    item_idx, next_item_idx, count = (column.to_numpy() for column in counted.itercolumns())
+    matrix = weights(item_idx, next_item_idx, count, len(item_counts), settings["row_power"])
+    return ItemItem(matrix, item_counts > 0, Weighing("rank", settings["history_decay"]))
+
+
+def weights(
+    item_idx: Array, next_item_idx: Array, counts: Array, num_items: int, row_power: float
+) -> ItemWeights:
+    """Counts of ordered pairs as rows of W.
+
+    Args:
+        item_idx, next_item_idx: of each pair, below V, in any order; a pair comes once.
         counts: of each pair, whole numbers above 0.
-        trained_items: [V].
+        num_items: V.
     """
     order = np.lexsort((next_item_idx, item_idx))
-    of_row = np.bincount(item_idx, minlength=len(trained_items))
+    of_row = np.bincount(item_idx, minlength=num_items)
     starts = np.concatenate([[0], np.cumsum(of_row)]).astype(np.int64)
     sorted_counts = counts[order].astype(np.int64)
     until = np.concatenate([[0], np.cumsum(sorted_counts)])  # whole numbers: the sums are exact
     sums = np.repeat(until[starts[1:]] - until[starts[:-1]], of_row)
-    weights = sorted_counts / sums.astype(np.float64) ** row_power
-    return Transitions(
-        starts,
-        next_item_idx[order].astype(np.int32),
-        weights.astype(np.float32),
-        trained_items,
-        history_decay,
-    )
+    shares = sorted_counts / sums.astype(np.float64) ** row_power
+    return ItemWeights(starts, next_item_idx[order].astype(np.int32), shares.astype(np.float32))
 
 
-def history_weights(items: Array, history_decay: float) -> NDArray[np.float64]:
-    """What each place of left-padded histories [B, L] weighs: history_decay^r, 0 where nothing is.
-
-    The newest event, at the right, has r = 0; an unknown item keeps its place in the count.
-    """
-    age = np.arange(items.shape[1])[::-1]
-    return np.where(items > 0, float(history_decay) ** age, 0.0)
-
-
-def save(folder: Path, settings: Mapping[str, Any], model: Transitions) -> tuple[str, dict[str, str]]:
-    """Write the folder; returns the version, a sha256 over all files' sha256, and each file's by name.
-
-    Args:
-        settings: those of the model, history_decay among them.
-    """
-    arrays: dict[str, Array] = {
-        STARTS: model.starts,
-        NEIGHBOURS: model.neighbours,
-        WEIGHTS: model.weights,
-        artifacts.TRAINED_ITEMS: model.trained_items,
-    }
-    files = artifacts.save_folder(folder, {**settings, "history_decay": model.history_decay}, arrays)
-    return artifacts.version_of(files), files
-
-
-def load(folder: Path) -> Transitions:
-    """The model of a folder, verified; its arrays are memory maps, shared by the processes of a machine.
-
-    Raises:
-        BadDataError: a file of the folder cannot be read.
-    """
-    starts, neighbours, weights = (
-        artifacts.load_array(folder / name, "r") for name in (STARTS, NEIGHBOURS, WEIGHTS)
-    )
-    decay = float(artifacts.load_settings(folder)["history_decay"])
-    return Transitions(starts, neighbours, weights, artifacts.load_trained_items(folder), decay)
+def _parts(nearest: DataFrame, num_items: int, max_neighbours: int) -> list[pa.Table]:
+    """The pairs as Arrow tables, one a range of items, so that no piece is larger than the driver takes."""
+    [row] = nearest.agg(F.max(F.greatest("item_idx", "next_item_idx")).alias("last")).collect()
+    if row["last"] is not None and row["last"] >= num_items:
+        raise BadDataError(
+            f"sequence_examples: item_idx {row['last']}, expected below {num_items}, the items with an event in "
+            "item_features; run build_features again"
+        )
+    step = max(1, _ROWS_AT_ONCE // max_neighbours)
+    item = F.col("item_idx")
+    return [
+        nearest.where((item >= start) & (item < start + step)).toArrow()
+        for start in range(0, num_items, step)
+    ]

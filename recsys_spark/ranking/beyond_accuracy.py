@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_spark.compiled import compiled
-
 Items = NDArray[Any]
 Values = NDArray[np.float64]
 
@@ -58,7 +56,9 @@ def diversity_at_k(item_idx: Items, k: int, categories: Categories) -> Values:
     first = item_idx[:, :k]
     num_items = (first > 0).sum(axis=1)
     pairs = num_items * (num_items - 1) / 2
-    cosines = _cosines(first, *categories)
+    from recsys_spark.ranking.cosine_loop import cosines_of  # compiled, and heavy to import
+
+    cosines = cosines_of(first, *categories)
     return np.where(pairs > 0, np.clip(1.0 - cosines / np.maximum(pairs, 1), 0.0, 1.0), 0.0)
 
 
@@ -66,29 +66,6 @@ def popularity_share_at_k(item_idx: Items, k: int, is_popular: NDArray[np.bool_]
     """Share of the first k places filled with popular items (`is_popular` [V]: the most popular tenth)."""
     first = item_idx[:, :k]
     return _mean(np.where(first > 0, is_popular[first], 0.0), first)
-
-
-@compiled
-def _cosines(
-    item_idx: Items, starts: NDArray[np.int64], codes: NDArray[np.int32], num_categories: int
-) -> Values:
-    """The sum over pairs of each list [B]: what an item's categories have gathered from the items above it."""
-    found, gathered = np.zeros(len(item_idx)), np.zeros(num_categories)
-    for row in range(len(item_idx)):
-        total = 0.0
-        for item in item_idx[row]:
-            begin, end = starts[item], starts[item + 1]
-            if item > 0 and begin < end:
-                unit, met = 1.0 / np.sqrt(end - begin), 0.0
-                for place in range(begin, end):
-                    met += gathered[codes[place]]
-                    gathered[codes[place]] += unit
-                total += met * unit
-        for item in item_idx[row]:
-            for place in range(starts[item], starts[item + 1]):
-                gathered[codes[place]] = 0.0
-        found[row] = total
-    return found
 
 
 def _mean(values: NDArray[Any], item_idx: Items) -> Values:

@@ -10,14 +10,14 @@ from pyspark.sql import DataFrame, SparkSession
 _ARROW = "spark.sql.execution.arrow"
 
 
-def in_partitions(users: DataFrame, num_partitions: int) -> DataFrame:
-    """Part the users into ranges of user_id; what ranks them partition by partition keeps the ranges.
+def in_ranges(users: DataFrame, num_partitions: int) -> DataFrame:
+    """Part the users into ranges of user_id, each in order; what ranks them partition by partition keeps both.
 
     Args:
         num_partitions: at most so many; adaptive execution leaves alone a number that is asked for. Spark
             samples where ranges end, so a re-run may cut at other users; the rows stay the same.
     """
-    return users.repartitionByRange(num_partitions, "user_id")
+    return in_file_order(users.repartitionByRange(num_partitions, "user_id"))
 
 
 def in_file_order(rows: DataFrame) -> DataFrame:

@@ -12,11 +12,10 @@ import math
 from typing import NamedTuple
 
 from recsys_spark.errors import SettingsError
+from recsys_spark.forms.form import Needs
 from recsys_spark.python_tasks import ROW_GROUP_BYTES
-from recsys_spark.ranking import top_n
-from recsys_spark.ranking.survivors import cells_of
-from recsys_spark.scoring.choice import CLOSED_PAIRS
 from recsys_spark.scoring.python_memory import MIB, Room
+from recsys_spark.scoring.within_caps import CLOSED_PAIRS
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +27,12 @@ _TASK_SCORES = 400_000_000  # fewer are not worth a task: a worker that has to s
 _USER_SCORES = 100_000  # as many scores as all else that is done for a user
 
 _PYTHON = 345 * MIB  # interpreter, pyspark, pyarrow, NumPy, and the loops while they are compiled
-_TENSORFLOW = 560 * MIB
-_ADDRESSES, _TENSORFLOW_ADDRESSES = 1536 * MIB, 2304 * MIB  # reserved and never touched
+_ADDRESSES = 1536 * MIB  # reserved and never touched
 _WRITING = 2 * ROW_GROUP_BYTES  # rows that wait to be written, and what is written of them
 _PLACE, _PAIR, _PAIR_BESIDE_BLOCK = 160, 48, 24  # a place of a pool and a left-out pair in NumPy and Arrow
 _REASON = 48  # in NumPy and Arrow
 _CLOSED_PAIR = 72  # of an item that a full cap rules out
+_POPULAR_ITEM = 16
 _HISTORY_COLUMNS, _USER = 5, 80  # lists of 4-byte numbers; ids, segment and offsets
 
 
@@ -43,9 +42,8 @@ class Work(NamedTuple):
     Attributes:
         num_users: who get a list.
         vocabulary: V, items of the catalogue or of the model, whichever are more.
-        dim: D of the item vectors, bias included; 0: the model has none.
         history_length: L.
-        num_left_out: (user, item) pairs that may not be listed, of all users.
+        num_left_out: (user, item) pairs that may not be listed, or stand in a bag, of all users.
         max_left_out: of the heaviest user, of tonight or judged.
         num_items: N.
         pool_items: ranked for each user before caps and re-ranking choose N; no fewer.
@@ -54,21 +52,16 @@ class Work(NamedTuple):
         place_bytes: of a listed place in the output's files.
         num_counts: popularity counts of all segments.
         id_bytes: mean length of an item id.
-        has_network: whether one encodes users.
-        matrix_bytes: of an item-to-item model, as stored; 0: it has none.
-        num_models: how many a worker loads in the job.
         num_judged: recommenders whose lists for the gate the same job makes.
         judged_users, judged_left_out: users and pairs of each.
-        is_explained: reasons by encoding users again.
-        num_cold: items of all cuts that are ranked by their features; each worker has a copy of their vectors.
         num_grouped: pairs of an item and a category or seller of which lists may hold so many at most; 0: any number.
         num_reasons: of a listed item.
         num_categories: of the mix that a user's list is calibrated to; 0: it is not.
+        models: what each model of the job needs; a worker may load them all, and ranks by one at a time.
     """
 
     num_users: int
     vocabulary: int
-    dim: int
     history_length: int
     num_left_out: int
     max_left_out: int
@@ -79,17 +72,13 @@ class Work(NamedTuple):
     place_bytes: int = PLACE_BYTES
     num_counts: int = 0
     id_bytes: int = 16
-    has_network: bool = False
-    matrix_bytes: int = 0
-    num_models: int = 1
     num_judged: int = 0
-    is_explained: bool = False
-    num_cold: int = 0
     judged_users: int = 0
     judged_left_out: int = 0
     num_grouped: int = 0
     num_reasons: int = 0
     num_categories: int = 0
+    models: tuple[Needs, ...] = ()
 
 
 class Plan(NamedTuple):
@@ -99,7 +88,6 @@ class Plan(NamedTuple):
         num_partitions: tasks, and files of lists.
         judged_partitions: tasks of each recommender that is judged.
         arrow_rows, arrow_bytes: an Arrow batch ends at whichever comes first; one user more passes the bytes.
-        block_items, block_users: whose scores are made at a time.
         num_workers: of an executor, that have a task.
         worker_bytes: of one Python worker at its peak, what it shares left out.
         shared_bytes: of the item vectors and their directions, or of item-to-item weights, which the workers of
@@ -110,8 +98,6 @@ class Plan(NamedTuple):
     judged_partitions: int
     arrow_rows: int
     arrow_bytes: int
-    block_items: int
-    block_users: int
     num_workers: int
     worker_bytes: int
     shared_bytes: int
@@ -126,25 +112,23 @@ def planned(work: Work, room: Room, file_bytes: int) -> Plan:
     Raises:
         SettingsError: the workers of an executor need more memory than it has for Python.
     """
-    items, users = blocks(work)
     rows = arrow_rows(work)
-    shared = work.num_models * (work.vocabulary * max(0, 2 * work.dim - 1) * 4 + work.matrix_bytes)
+    shared = sum(needs.shared for needs in work.models)
     partitions, judged = (
         num_partitions(work._replace(num_users=num), room.num_cores, file_bytes)
         for num in (work.num_users, work.judged_users)
     )
     workers = min(room.num_workers, partitions + judged * work.num_judged)
     plan = Plan(
-        partitions, judged, rows, ARROW_BYTES, items, users, workers,
-        worker_bytes(work, rows, items, users), shared,
+        partitions, judged, rows, ARROW_BYTES, workers, worker_bytes(work, rows), shared
     )  # fmt: skip
     log.info(
-        "plan users=%d items=%d partitions=%d arrow_rows=%d block_items=%d block_users=%d workers=%d "
+        "plan users=%d items=%d partitions=%d arrow_rows=%d workers=%d "
         "worker_mib=%d shared_mib=%d room_mib=%d",
-        work.num_users, work.vocabulary, partitions, rows, items, users, workers,
+        work.num_users, work.vocabulary, partitions, rows, workers,
         plan.worker_bytes // MIB, shared // MIB, room.num_bytes // MIB,
     )  # fmt: skip
-    _refuse(plan, room, _TENSORFLOW_ADDRESSES if work.has_network else _ADDRESSES)
+    _refuse(plan, room, _ADDRESSES + max((needs.reserved for needs in work.models), default=0))
     return plan
 
 
@@ -167,49 +151,41 @@ def arrow_rows(work: Work) -> int:
     return rows // work.batch_users * work.batch_users or rows
 
 
-def blocks(work: Work) -> tuple[int, int]:
-    """Items and users of a block, as the ranking takes them."""
-    items, users = top_n.blocks(work.dim, work.pool_items)
-    return min(items, work.vocabulary), min(work.batch_users, users)
-
-
-def worker_bytes(work: Work, rows: int, block_items: int, block_users: int) -> int:
-    """Resident memory of a worker at its peak, the mapped files of the model left out.
+def worker_bytes(work: Work, rows: int) -> int:
+    """Resident memory of a worker at its peak, the mapped files of the models left out.
 
     What the heaviest user may not get counts in full, that of the others of the batch by its mean.
+
+    Args:
+        rows: of an Arrow batch.
     """
     mean_left_out = _mean_left_out(work)
     pairs = min(
         work.num_left_out + work.judged_left_out,
         work.max_left_out + min(rows, work.batch_users) * mean_left_out,
     )
-    block = 16 * work.vocabulary
-    if work.dim:
-        block = 8 * block_users * (cells_of(work.pool_items) + work.dim) + 4 * block_items * work.dim
+    block = max((needs.ranking for needs in work.models), default=_POPULAR_ITEM * work.vocabulary)
     arrow = 2 * (rows * _user_bytes(work, math.ceil(mean_left_out)) + 4 * work.max_left_out)
-    places = work.batch_users * max(work.pool_items, work.num_similar)
+    places = num_places(work)
     catalogue = work.vocabulary * (work.id_bytes + 32) + 12 * work.num_counts
     ranking = max(block + _PAIR_BESIDE_BLOCK * pairs, _PAIR * pairs) + arrow + _PLACE * places + catalogue
-    if work.is_explained and work.dim:
-        ranking += 20 * places * work.dim
-    ranking += 3 * 4 * work.num_cold * work.dim  # as they came, unpacked, and their directions
     if work.num_grouped:
         ranking += _CLOSED_PAIR * max(CLOSED_PAIRS, work.num_grouped)
     ranking += 16 * work.batch_users * work.num_categories + _REASON * places * work.num_reasons
-    if work.has_network:
-        ranking += _TENSORFLOW + _encoding(work)
-    return int(_PYTHON + _WRITING + ranking)
+    of_models = [
+        max((getattr(needs, name) for needs in work.models), default=0) for name in ("beside", "runtime")
+    ]
+    return int(_PYTHON + _WRITING + ranking + sum(of_models))
+
+
+def num_places(work: Work) -> int:
+    """Places of the lists that a worker makes at a time, of users or of similar items."""
+    return work.batch_users * max(work.pool_items, work.num_similar)
 
 
 def _mean_left_out(work: Work) -> float:
     """Of a user, of tonight or judged, whichever are more."""
     return max(work.num_left_out / max(1, work.num_users), work.judged_left_out / max(1, work.judged_users))
-
-
-def _encoding(work: Work) -> int:
-    """Activations of 256 users: attention of some heads, and vectors of each event."""
-    length = work.history_length
-    return 256 * (4 * length * length * 4 + 8 * length * work.dim * 4)
 
 
 def _user_bytes(work: Work, num_left_out: int) -> int:

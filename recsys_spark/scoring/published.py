@@ -1,4 +1,4 @@
-"""Lists as readers outside get them: each place spelled out, with ids in place of numbers."""
+"""Lists as readers outside get them: each item spelled out, ids instead of numbers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from recsys_spark import tables
 from recsys_spark.python_tasks import Made
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import ids_by_idx
 
-_PLACE_BYTES = 15  # of a listed place in Parquet, reasons left out
+_ITEM_BYTES = 15  # of a listed item in Parquet, reasons left out
 _REASON_BYTES = 13  # of each reason
 _SCHEMA = tables.RECOMMENDATIONS.schema
 
@@ -33,18 +34,24 @@ def published(lists: DataFrame, item_features: pa.Table) -> Made:
 
     def spell(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            told = [_places(batch, shared.value) if n == "items" else batch[n] for n in _SCHEMA.names]
-            yield pa.RecordBatch.from_arrays(told, names=_SCHEMA.names)
+            spelled = {"items": _items(batch, shared.value)}
+            arrays = [spelled[name] if name in spelled else batch[name] for name in _SCHEMA.names]
+            yield pa.RecordBatch.from_arrays(arrays, names=_SCHEMA.names)
 
     return Made(lists, spell, _SCHEMA)
 
 
-def num_bytes(num_places: int, num_reasons: int) -> int:
-    """What so many listed places of so many reasons each take in files of RECOMMENDATIONS, about."""
-    return num_places * (_PLACE_BYTES + _REASON_BYTES * num_reasons)
+def has_reasons(lists: DataFrame) -> bool:
+    """Whether any list says why it holds its items; runs a Spark job that ends with the first."""
+    return not lists.where(F.size("because") > 0).isEmpty()
 
 
-def _places(lists: pa.RecordBatch, item_ids: pa.Array) -> pa.ListArray:
+def num_bytes(num_items: int, num_reasons: int) -> int:
+    """What so many listed items of so many reasons each take in files of RECOMMENDATIONS, about."""
+    return num_items * (_ITEM_BYTES + _REASON_BYTES * num_reasons)
+
+
+def _items(lists: pa.RecordBatch, item_ids: pa.Array) -> pa.ListArray:
     """One list of structs a row."""
     num_items = columns.lengths(lists["items"])
     struct = {
@@ -58,10 +65,10 @@ def _places(lists: pa.RecordBatch, item_ids: pa.Array) -> pa.ListArray:
 
 
 def _reasons(lists: pa.RecordBatch, num_items: Array, item_ids: pa.Array) -> pa.ListArray:
-    """Those of every place of every list: as many as its list has zeros behind."""
+    """Those of every item of every list; a list of R reasons an item has as many each, zeros among them."""
     num = columns.lengths(lists["because"])
     of_each = num // np.maximum(num_items, 1)  # R, or 0
-    place = np.repeat(np.cumsum(num_items) - num_items, num) + columns.places(num) // np.repeat(of_each, num)
+    item = np.repeat(np.cumsum(num_items) - num_items, num) + columns.places(num) // np.repeat(of_each, num)
     because = lists["because"].flatten().to_numpy(zero_copy_only=False)
     is_one = because > 0
     structs = pa.StructArray.from_arrays(
@@ -71,11 +78,11 @@ def _reasons(lists: pa.RecordBatch, num_items: Array, item_ids: pa.Array) -> pa.
         ],
         names=["item_id", "score"],
     )
-    return columns.lists(np.bincount(place[is_one], minlength=num_items.sum()), structs)
+    return columns.lists(np.bincount(item[is_one], minlength=num_items.sum()), structs)
 
 
 def _sources(filled_by: pa.ListArray) -> pa.Array:
-    """The source of every place of every list."""
+    """The source of every item of every list."""
     runs = filled_by.flatten()
-    of_place = np.repeat(np.arange(len(runs)), runs.field("num_items").to_numpy())
-    return runs.field("source").take(pa.array(of_place))
+    run_of_item = np.repeat(np.arange(len(runs)), runs.field("num_items").to_numpy())
+    return runs.field("source").take(pa.array(run_of_item))

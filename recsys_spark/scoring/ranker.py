@@ -9,25 +9,26 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys_spark.ranking import rerank, warm_and_cold
+from recsys_spark.forms import form as forms
+from recsys_spark.forms.form import Explain, Rank, Users
+from recsys_spark.forms.item_based import NAME as ITEM_BASED
+from recsys_spark.forms.reasons import Reasons, nothing
+from recsys_spark.models import POPULARITY
+from recsys_spark.ranking import left_out as pairs
+from recsys_spark.ranking import merging, rerank, warm_and_cold
+from recsys_spark.ranking.left_out import LeftOut
 from recsys_spark.ranking.top_n import Lists, empty_lists, is_filled
 from recsys_spark.ranking.warm_and_cold import ColdItems
-from recsys_spark.scoring import columns, list_rows, pairs
-from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
-from recsys_spark.scoring.choice import Reorder, chosen
-from recsys_spark.scoring.forms import HISTORY, Explain, Histories, Rank, Vectors, explaining, ranking
-from recsys_spark.scoring.item_based import NAME as ITEM_BASED
-from recsys_spark.scoring.item_based import item_based
-from recsys_spark.scoring.known_models import LoadedModel
-from recsys_spark.scoring.pairs import Pairs
-from recsys_spark.scoring.reasons import Reasons, nothing
+from recsys_spark.scoring import columns, list_rows, user_batches
+from recsys_spark.scoring.catalogue import Catalogue
+from recsys_spark.scoring.loaded_models import LoadedModel
 from recsys_spark.scoring.rules import ListSettings
+from recsys_spark.scoring.user_rows import LEFT_OUT
+from recsys_spark.scoring.within_caps import Reorder, within_caps
 
 TOO_FEW = "too_few_candidates"
 NEW_ITEMS = "new_items"
 BY_FEATURES = "_by_features"  # behind the name of what placed a cold item
-UNKNOWN = 1
-LEFT_OUT = ("seen", "blocked", "shown")  # lists of item_idx that a user may not get, by why
 
 Array = NDArray[Any]
 
@@ -56,7 +57,7 @@ class Ranker:
 
         New items are drawn first, for the last places; the model's come first, popularity's fill the middle.
         """
-        group = self.items.offer.groups(users["segment"], users["age"])
+        group = self.items.eligible.groups(users["segment"], users["age"])
         left_out = pairs.together(*[columns.pairs(users[name]) for name in LEFT_OUT])
         new, _ = self._drawn(users, group, left_out)
         left_out = pairs.together(left_out, pairs.of_lists(new))
@@ -65,7 +66,7 @@ class Ranker:
         num_by_model = lists.num_items.copy()
         is_rest_capped = self._fill_up(users, group, left_out, wanted, lists, new)
         num_before_new = lists.num_items.copy()
-        _put_behind(lists, new)
+        merging.put_behind(lists, new)
         is_by_model = num_by_model > 0
         return list_rows.record_batch(
             users,
@@ -82,30 +83,28 @@ class Ranker:
     def _name(self) -> str:
         return self.model.name if self.model else ""
 
-    def _drawn(self, users: pa.RecordBatch, group: Array, left_out: Pairs) -> tuple[Lists, Array]:
+    def _drawn(self, users: pa.RecordBatch, group: Array, left_out: LeftOut) -> tuple[Lists, Array]:
         user_idx, wanted = users["user_idx"].to_numpy(), self.settings.num_new_items
 
-        def rank(rows: Array, num_items: int, closed: Pairs) -> Lists:
-            own = pairs.together(pairs.of_rows(left_out, rows, len(users)), closed)
-            return self.items.drawn(user_idx[rows], group[rows], num_items, own)
+        def rank(rows: Array, num_items: int, closed: LeftOut) -> Lists:
+            both = pairs.together(pairs.of_rows(left_out, rows, len(users)), closed)
+            return self.items.drawn(user_idx[rows], group[rows], num_items, both)
 
-        return chosen(rank, np.full(len(users), wanted), wanted, 2 * wanted, self.items.limits)
+        return within_caps(rank, np.full(len(users), wanted), wanted, 2 * wanted, self.items.caps)
 
     def _by_model(
-        self, users: pa.RecordBatch, group: Array, left_out: Pairs, wanted: Array, placed: Lists
+        self, users: pa.RecordBatch, group: Array, left_out: LeftOut, wanted: Array, placed: Lists
     ) -> tuple[Lists, Reasons, Array, Array]:
         """What the model's vectors place, why, whose caps dropped some [B], and who had too few events for more."""
         lists = empty_lists(len(users), self.settings.num_items)
         reasons, is_capped = nothing(lists, self.settings.num_reasons), np.zeros(len(users), np.bool_)
         is_item_based = np.zeros(len(users), np.bool_)
-        if self.model is None or self.rank is None or not (length := columns.longest(users["items"])):
+        if self.model is None or self.rank is None:
             return lists, reasons, is_capped, is_item_based
-        given = [name for name in HISTORY if name in users.schema.names]
-        histories = {name: columns.matrix(users[name], length) for name in given}
-        vocabulary = len(self.model.is_trained)
-        known = np.where(histories["items"] < vocabulary, histories["items"], UNKNOWN)
-        histories["items"] = known.astype(np.int32)
-        num_known = self.model.is_trained[known].sum(axis=1)
+        known = user_batches.users_of(users, len(self.model.form.is_trained))
+        if known is None:
+            return lists, reasons, is_capped, is_item_based
+        num_known = forms.num_known(known, self.model.form.is_trained)
         num_known[users["is_control"].to_numpy(zero_copy_only=False)] = 0
         is_few = num_known <= (self.settings.item_based_max_events if self.item_based else 0)
         is_item_based = is_few & (num_known > 0)
@@ -115,10 +114,9 @@ class Ranker:
         for rows, by, explain in ways:
             if not len(rows):
                 continue
-            own = _of_rows(histories, rows)
-            own_left_out = pairs.of_rows(left_out, rows, len(users))
+            of_rows, closed = forms.of_rows(known, rows), pairs.of_rows(left_out, rows, len(users))
             best, is_capped[rows] = self._within_rules(
-                by, own, group[rows], own_left_out, wanted[rows], placed.item_idx[rows]
+                by, of_rows, group[rows], closed, wanted[rows], placed.item_idx[rows]
             )
             lists.item_idx[rows], lists.scores[rows], lists.num_items[rows] = (
                 best.item_idx,
@@ -126,39 +124,39 @@ class Ranker:
                 best.num_items,
             )
             if explain:
-                reasons.item_idx[rows], reasons.scores[rows] = explain(own, group[rows], best)
+                reasons.item_idx[rows], reasons.scores[rows] = explain(of_rows, group[rows], closed, best)
         return lists, reasons, is_capped, is_item_based
 
     def _within_rules(
-        self, by: Rank, histories: Histories, group: Array, left_out: Pairs, wanted: Array, placed: Array
+        self, by: Rank, users: Users, group: Array, left_out: LeftOut, wanted: Array, placed: Array
     ) -> tuple[Lists, Array]:
-        rank_users = by(histories)
+        rank_users = by(users)
 
-        def rank(rows: Array, num_items: int, closed: Pairs) -> Lists:
-            own = pairs.together(pairs.of_rows(left_out, rows, len(wanted)), closed)
-            return rank_users(rows, group[rows], num_items, own)
+        def rank(rows: Array, num_items: int, closed: LeftOut) -> Lists:
+            both = pairs.together(pairs.of_rows(left_out, rows, len(wanted)), closed)
+            return rank_users(rows, group[rows], num_items, both)
 
-        return chosen(
-            rank, wanted, self.settings.num_items, self._pool_items, self.items.limits, placed,
-            self._reorder(histories),
+        return within_caps(
+            rank, wanted, self.settings.num_items, self._pool_items, self.items.caps, placed,
+            self._reorder(users),
         )  # fmt: skip
 
     @property
     def _pool_items(self) -> int:
-        return self.settings.pool_items(self.items.limits is not None)
+        return self.settings.pool_items(self.items.caps is not None)
 
-    def _reorder(self, histories: Histories) -> Reorder | None:
+    def _reorder(self, users: Users) -> Reorder | None:
         how, categories = self.settings.rerank, self.items.categories
         if how.by == "none":
             return None
         num_items = self.settings.num_items
         if how.by == "diversity":
             return lambda rows, pool: rerank.mmr(pool, categories, how.trade_off, num_items)
-        mix = rerank.user_mix(histories["items"], histories["weights"], categories)
+        mix = rerank.user_mix(users["items"], users["weights"], categories)
         return lambda rows, pool: rerank.calibrated(pool, categories, mix[rows], how.trade_off, num_items)
 
     def _fill_up(
-        self, users: pa.RecordBatch, group: Array, left_out: Pairs, wanted: Array, lists: Lists, new: Lists
+        self, users: pa.RecordBatch, group: Array, left_out: LeftOut, wanted: Array, lists: Lists, new: Lists
     ) -> Array:
         """Put popularity's items behind the model's, in place; whose caps dropped some [B]."""
         missing = wanted - lists.num_items
@@ -166,16 +164,16 @@ class Ranker:
             return np.zeros(len(users), np.bool_)
         left_out = pairs.together(left_out, pairs.of_lists(lists))
 
-        def rank(rows: Array, num_items: int, closed: Pairs) -> Lists:
+        def rank(rows: Array, num_items: int, closed: LeftOut) -> Lists:
             segments = users["segment"].take(pa.array(rows)).to_pylist()
-            own = pairs.together(pairs.of_rows(left_out, rows, len(users)), closed)
-            return self.items.most_popular(segments, group[rows], num_items, own)
+            both = pairs.together(pairs.of_rows(left_out, rows, len(users)), closed)
+            return self.items.most_popular(segments, group[rows], num_items, both)
 
         num_items = self.settings.num_items
-        pool_items = num_items if self.items.limits is None else 2 * num_items
+        pool_items = num_items if self.items.caps is None else 2 * num_items
         placed = np.concatenate([new.item_idx, lists.item_idx], axis=1)
-        popular, is_capped = chosen(rank, missing, num_items, pool_items, self.items.limits, placed)
-        _put_behind(lists, popular)
+        popular, is_capped = within_caps(rank, missing, num_items, pool_items, self.items.caps, placed)
+        merging.put_behind(lists, popular)
         return is_capped
 
     def _filled_by(
@@ -203,8 +201,8 @@ class Ranker:
         why: list[str | None] = [None] * len(users)
         for row in np.flatnonzero(num_items < self.settings.num_items):
             names = [name for name in LEFT_OUT if users[name][row].is_valid and len(users[name][row])]
-            names += self.items.offer.narrowed_by[group[row]]
-            names += self.items.limit_names if is_capped[row] else ()
+            names += self.items.eligible.narrowed_by[group[row]]
+            names += self.items.cap_names if is_capped[row] else ()
             why[row] = f"{TOO_FEW}: {', '.join(names)}" if names else TOO_FEW
         return pa.array(why, pa.string())
 
@@ -215,45 +213,12 @@ def ranker(
     settings: ListSettings,
     cold: ColdItems | None = None,
 ) -> Ranker:
-    """Pack the candidates: trained and cold items on offer for the model, used ones on offer for popularity."""
+    """Pack the candidates: trained and cold eligible items for the model, used ones for popularity."""
     if model is None:
         return Ranker(items, None, None, None, settings)
-    form, offered = model.form, (kinds(model.is_trained, items), items.offer.factors)
-    few = None
-    # transitions are item-based by themselves
-    if settings.item_based_max_events and isinstance(form, Vectors):
-        few = item_based(form, *offered, model.is_trained, settings.num_reasons, cold)
-    rank = ranking(form, *offered, cold)
-    explain = explaining(form, *offered, settings.num_reasons, settings.explain, cold)
+    form = model.form
+    eligible = items.eligible.of_form(form.is_trained)
+    few = form.of_few_events(eligible, settings.num_reasons, cold) if settings.item_based_max_events else None
+    rank = form.ranking(eligible, cold)
+    explain = form.explaining(eligible, settings.num_reasons, settings.explain, cold)
     return Ranker(items, model, rank, explain, settings, few, cold)
-
-
-def kinds(is_trained: NDArray[np.bool_], items: Catalogue) -> NDArray[np.int32]:
-    """The kind [V] of a model's items; 0, offered to nobody, for one it was not trained on."""
-    kind = np.zeros(len(is_trained), np.int32)
-    both = min(len(kind), len(items.offer.kind))
-    kind[:both] = items.offer.kind[:both]
-    return np.where(is_trained, kind, 0).astype(np.int32)
-
-
-def _of_rows(histories: Histories, rows: Array) -> Histories:
-    """Those of some users, in their order."""
-    if all(len(rows) == len(values) for values in histories.values()):
-        return histories
-    return {name: values[rows] for name, values in histories.items()}
-
-
-def _put_behind(lists: Lists, tail: Lists) -> None:
-    """Put each tail behind its row's list, in place.
-
-    Behind other items each score is one below the score before it: they have another scale.
-    """
-    if not tail.num_items.any():
-        return
-    rows, step = np.nonzero(is_filled(tail))
-    place = lists.num_items[rows] + step
-    last = lists.scores[rows, np.maximum(lists.num_items[rows] - 1, 0)]
-    is_tail = lists.num_items[rows] > 0
-    lists.item_idx[rows, place] = tail.item_idx[rows, step]
-    lists.scores[rows, place] = np.where(is_tail, last - (step + 1), tail.scores[rows, step])
-    lists.num_items[:] += tail.num_items

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Rules(NamedTuple):
@@ -41,13 +41,20 @@ class ListSettings(NamedTuple):
     num_new_items: int = 0
     rerank: Rerank = Rerank()
     item_based_max_events: int = 0
+    num_similar: int = 0
 
-    def pool_items(self, has_limits: bool) -> int:
+    @classmethod
+    def of(cls, section: Mapping[str, Any], rerank: Rerank, num_new_items: int) -> ListSettings:
+        """From the settings' section `recommend`, and those of the other sections that lists follow."""
+        fields = {name: value for name, value in section.items() if name in cls._fields}
+        return cls(**fields, rerank=rerank, num_new_items=num_new_items)
+
+    def pool_items(self, has_caps: bool) -> int:
         """Items of a model's ranking that are looked at first; where caps leave too few of them, more are.
 
         Args:
-            has_limits: whether caps may drop some.
+            has_caps: whether caps may drop some.
         """
         if self.rerank.by != "none":
             return max(self.rerank.pool_items, self.num_items)
-        return 2 * self.num_items if has_limits else self.num_items
+        return 2 * self.num_items if has_caps else self.num_items

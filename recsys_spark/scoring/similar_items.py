@@ -1,95 +1,63 @@
-"""The items most like each item: by the cosine of item vectors, or what most follows it; the same exact top-N."""
+"""The items most like each item, as the model's form sees it: the same exact top-N."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from recsys_spark import tables
+from recsys_spark.forms.form import Similar, only_known
 from recsys_spark.python_tasks import through_python
-from recsys_spark.ranking import item_item
-from recsys_spark.ranking.top_n import Lists, candidates, is_filled, top_n
-from recsys_spark.scoring import columns, known_models
+from recsys_spark.ranking.top_n import is_filled
+from recsys_spark.scoring import columns, loaded_models
+from recsys_spark.scoring.bases import Basis
 from recsys_spark.scoring.catalogue import Catalogue
-from recsys_spark.scoring.forms import Vectors, ranking
-from recsys_spark.scoring.known_models import KnownModel, LoadedModel
-from recsys_spark.scoring.ranker import kinds
-
-Array = NDArray[Any]
-Alike = Callable[[Array, int], Lists]
+from recsys_spark.scoring.loaded_models import LoadedModel
+from recsys_spark.scoring.rules import ListSettings
 
 _RANKED = StructType([f for f in tables.ITEM_LISTS.schema if f.name != "run_date"])
 
 
 def similar_items(
     item_features: DataFrame,
-    items: Catalogue,
-    model: KnownModel | None,
-    num_similar: int,
-    batch_items: int,
-    num_threads: int,
+    basis: Basis,
+    settings: ListSettings,
     run_date: dt.date,
 ) -> DataFrame:
     """One row of ITEM_LISTS for each item the model was trained on; no row without a model."""
+    model, num_threads, batch_items = basis.model, settings.num_threads, settings.batch_users
     frame = item_features.select("item_idx", "item_id").where(F.lit(model is not None))
-    shared = frame.sparkSession.sparkContext.broadcast(items)
+    shared = frame.sparkSession.sparkContext.broadcast(basis.items)
 
     def rank(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         if model is None:
             return
-        known_models.cap_threads(num_threads)
-        alike = None
+        loaded_models.cap_threads(num_threads)
+        similar = None
         for batch in batches:
-            loaded = known_models.load(model, num_threads)
-            alike = alike or most_alike(loaded, shared.value)
+            loaded = loaded_models.load(model, num_threads)
+            similar = similar or loaded.form.similar(shared.value.eligible.of_form(loaded.form.is_trained))
             for start in range(0, batch.num_rows, batch_items):
-                yield _lists(batch.slice(start, batch_items), shared.value, loaded, alike, num_similar)
+                yield _lists(
+                    batch.slice(start, batch_items), shared.value, loaded, similar, settings.num_similar
+                )
 
     return through_python(frame, rank, _RANKED).withColumn("run_date", F.lit(run_date))
 
 
-def most_alike(model: LoadedModel, items: Catalogue) -> Alike:
-    """What finds the trained items on offer to anybody that are most like each of some trained ones."""
-    is_allowed = kinds(model.is_trained, items) > 0
-    if isinstance(model.form, Vectors):
-        return _by_cosine(model.form.directions, is_allowed)
-    follow = ranking(model.form, is_allowed, item_item.ALLOWED)
-
-    def after(item_idx: Array, num_similar: int) -> Lists:
-        """As if the item were all that a user's history holds."""
-        users = np.arange(len(item_idx))
-        return follow({"items": item_idx[:, None]})(
-            users, np.zeros_like(users), num_similar, (users, item_idx)
-        )
-
-    return after
-
-
-def _by_cosine(vectors: Array, is_allowed: Array) -> Alike:
-    others = candidates(vectors, is_allowed)
-
-    def nearest(item_idx: Array, num_similar: int) -> Lists:
-        return top_n(vectors[item_idx], others, num_similar, (np.arange(len(item_idx)), item_idx))
-
-    return nearest
-
-
 def _lists(
-    batch: pa.RecordBatch, items: Catalogue, model: LoadedModel, alike: Alike, num_similar: int
+    batch: pa.RecordBatch, items: Catalogue, model: LoadedModel, similar: Similar, num_similar: int
 ) -> pa.RecordBatch:
     item_idx = batch["item_idx"].to_numpy()
-    known = np.where(item_idx < len(model.is_trained), item_idx, 0)
-    kept = np.flatnonzero(model.is_trained[known])
-    own = known[kept]
-    best = alike(own, num_similar)
+    is_trained = model.form.is_trained
+    kept = np.flatnonzero(is_trained[only_known(item_idx, len(is_trained))])
+    best = similar(item_idx[kept], num_similar)
     filled = is_filled(best)
     listed = pa.array(best.item_idx[filled])
     struct = {

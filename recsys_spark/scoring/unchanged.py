@@ -1,23 +1,18 @@
 """Lists of an earlier night that still hold, since nothing they are made of has changed.
 
-A list is made of its user's row, as `lists.with_history` gives it, and of what the lists of a night share. Both
+A list is made of its user's row, as `user_rows.with_history` gives it, and of what the lists of a night share. Both
 go into its fingerprint; where tonight's is that of the earlier list, ranking again would give that list.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
-from importlib import resources
-from importlib.metadata import distributions
-from importlib.resources.abc import Traversable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
@@ -25,22 +20,18 @@ from pyspark.sql import functions as F
 
 from recsys_spark import tables
 from recsys_spark.errors import KeptListError
-from recsys_spark.models import artifacts
+from recsys_spark.models import POPULARITY
 from recsys_spark.python_tasks import Made
-from recsys_spark.ranking.beyond_accuracy import Categories
-from recsys_spark.ranking.warm_and_cold import ColdItems
-from recsys_spark.scoring.catalogue import POPULARITY, Catalogue
-from recsys_spark.scoring.known_models import KnownModel
-from recsys_spark.scoring.lists import is_in_share
-from recsys_spark.scoring.ranker import LEFT_OUT, NEW_ITEMS, kinds
+from recsys_spark.scoring import lists
+from recsys_spark.scoring.bases import Basis
+from recsys_spark.scoring.partitions import in_file_order, in_ranges
+from recsys_spark.scoring.ranker import NEW_ITEMS
 from recsys_spark.scoring.rules import ListSettings
+from recsys_spark.scoring.user_rows import is_in_share
 
 log = logging.getLogger(__name__)
 
-# Packages that decide the last bit of a score, beside this one's own code.
-_PACKAGES = ("numpy", "numba", "llvmlite", "keras", "tensorflow", "tensorflow-cpu")
 _LEAST_CHECKED = 20  # users on average, however small the share
-_OF_USER = ("segment", "age", "is_control")
 _MADE = (
     "items",
     "scores",
@@ -54,7 +45,7 @@ _MADE = (
 
 
 class Parted(NamedTuple):
-    """The users of a night, as `lists.with_history` gives them, and the lists that some of them keep.
+    """The users of a night, as `user_rows.with_history` gives them, and the lists that some of them keep.
 
     Attributes:
         ranked: with another fingerprint than their earlier list's, or without one that may be kept.
@@ -67,72 +58,10 @@ class Parted(NamedTuple):
     checked: tuple[DataFrame, DataFrame] | None = None
     kept: DataFrame | None = None
 
-
-def basis(items: Catalogue, model: KnownModel, settings: ListSettings, cold: ColdItems | None) -> str:
-    """sha256 of what the lists of a night share: model, code, settings, offer, limits, cold items.
-
-    Of the catalogue only what the model can rank counts: another item that comes or goes changes no list that
-    the model alone has filled. Fetches the model.
-    """
-    is_trained = artifacts.load_trained_items(model.fetch(model.version))
-    num_items = max(len(is_trained), int(cold.item_idx.max()) + 1 if cold else 0)
-    parts = _parts(items, model, settings, cold, kinds(is_trained, items), num_items)
-    told = hashlib.sha256()
-    for part in parts:
-        data = part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
-        told.update(len(data).to_bytes(8))  # so that what ends one part cannot begin the next
-        told.update(data)
-    return told.hexdigest()
-
-
-def _parts(
-    items: Catalogue, model: KnownModel, settings: ListSettings, cold: ColdItems | None, kind: Any, num_items: int
-) -> Iterator[Any]:  # fmt: skip
-    yield [(name, found.version) for name in _PACKAGES for found in distributions(name=name)]
-    yield list(_sources(resources.files("recsys_spark")))
-    yield model.name, sorted(model.files.items())
-    yield settings._replace(batch_users=0, num_threads=0)  # neither decides what a list holds
-    offer = items.offer
-    yield from (kind, offer.factors, offer.segments, offer.age_limits)
-    if items.limits is not None:
-        limits = items.limits
-        starts = limits.starts[: num_items + 1]
-        groups = limits.groups[: starts[-1]]
-        yield from (starts, groups, limits.most[groups])
-    if settings.rerank.by != "none":
-        yield from _first(items.categories, num_items)
-    if cold is not None:
-        yield from cold
-
-
-def _sources(folder: Traversable) -> Iterator[tuple[str, str]]:
-    """Name and sha256 of every Python file: the package's version does not say what a checkout has changed."""
-    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
-        if entry.is_dir():
-            yield from _sources(entry)
-        elif entry.name.endswith(".py"):
-            yield entry.name, hashlib.sha256(entry.read_bytes()).hexdigest()
-
-
-def _first(categories: Categories, num_items: int) -> tuple[Any, Any]:
-    starts = categories.starts[: num_items + 1]
-    return starts, categories.codes[: starts[-1]]
-
-
-def with_fingerprint(users: DataFrame, basis: str, history: Sequence[str]) -> DataFrame:
-    """Set `fingerprint`, 64 bits of a hash over the user's row and `basis`.
-
-    Args:
-        users: as `lists.with_history` gives them.
-        history: columns of the history that the ranking reads.
-    """
-    # xxhash64 passes over nulls and over where a list ends: so say which are null, and how long lists are.
-    parts = [F.lit(basis)]
-    for name in _OF_USER:
-        parts += [F.isnull(name), F.col(name)]
-    for name in (*history, *LEFT_OUT):
-        parts += [F.coalesce(F.size(name), F.lit(-1)), F.col(name)]
-    return users.withColumn("fingerprint", F.xxhash64(*parts))
+    @property
+    def to_rank(self) -> DataFrame:
+        """All who are ranked, be it to compare."""
+        return self.ranked if self.checked is None else self.ranked.unionByName(self.checked[0])
 
 
 def only_by_model(lists: DataFrame) -> DataFrame:
@@ -142,15 +71,18 @@ def only_by_model(lists: DataFrame) -> DataFrame:
 
 
 @contextmanager
-def parted(users: DataFrame, earlier: DataFrame, share: float, run_date: dt.date) -> Iterator[Parted]:
+def parted(users: DataFrame, earlier: DataFrame | None, share: float, run_date: dt.date) -> Iterator[Parted]:
     """Part the users by whether their earlier list still holds; the frames are for use within.
 
     Args:
         users: of `with_fingerprint`.
-        earlier: rows of LISTS of one night and cut.
+        earlier: rows of LISTS of one night and cut; None: there are none.
         share: of those who keep their list, drawn by hash of the user and the night, who are ranked as well; of
             few users a larger share, so that about 20 are; 0: nobody.
     """
+    if earlier is None:
+        yield Parted(users)
+        return
     earlier = only_by_model(earlier)
     # The hash reads every column of every user: once is enough. Losing an executor makes Spark do it again.
     same = users.select("user_idx", "user_id", "fingerprint").join(
@@ -175,30 +107,42 @@ def parted(users: DataFrame, earlier: DataFrame, share: float, run_date: dt.date
         same.unpersist()
 
 
-def as_they_are(kept: DataFrame) -> Made:
-    """Rows of LISTS, for the workers to write: quicker than Spark, and as those of lists that are ranked."""
-    return Made(tables.LISTS.check(kept), iter, tables.LISTS.schema)
+def night_lists(
+    parted: Parted, basis: Basis, settings: ListSettings, run_date: dt.date, num_partitions: int
+) -> list[Made]:
+    """Rows of LISTS of cut night, in ranges of users: those that are ranked, and those that are kept.
+
+    The workers write the kept ones too: quicker than Spark, and as ranked ones are.
+    """
+    ranked = in_ranges(parted.ranked, num_partitions)
+    parts = [lists.lists(ranked, basis, settings, lists.Lot("night", run_date))]
+    if parted.kept is not None:
+        parts.append(Made(tables.LISTS.check(in_file_order(parted.kept)), iter, tables.LISTS.schema))
+    return parts
 
 
-def refuse_different(again: DataFrame, kept: DataFrame) -> None:
-    """Compare the lists of the sample with those that are kept; says how many there were.
+def refuse_different(parted: Parted, basis: Basis, settings: ListSettings, run_date: dt.date) -> None:
+    """Rank the sample of those who keep their list, and compare; says how many there were.
 
     Args:
-        again: rows of LISTS, ranked tonight.
-        kept: the rows of LISTS that the same users keep.
+        basis: of tonight.
 
     Raises:
         KeptListError: a list came out differently.
     """
+    if parted.checked is None:
+        return
+    users, kept = parted.checked
+    again = lists.lists(users, basis, settings, lists.Lot("night", run_date)).rows()
     old = kept.select("user_idx", F.struct("ranked_on", *_MADE).alias("old"))
     is_same = reduce(
         lambda one, two: one & two, (F.col(name).eqNullSafe(F.col(f"old.{name}")) for name in _MADE)
     )
-    told = again.join(old, "user_idx", how="inner").select(
+    compared = again.join(old, "user_idx", how="inner").select(
         "user_idx", "old.ranked_on", is_same.alias("is_same")
     )
     different = F.when(~F.col("is_same"), F.struct("user_idx", "ranked_on"))
-    [row] = told.agg(F.count("*"), F.count(different), F.min(different)).collect()
+    [row] = compared.agg(F.count("*"), F.count(different), F.min(different)).collect()
     num_checked, num_different, first = row
     if num_different:
         raise KeptListError(

@@ -24,8 +24,9 @@ from recsys_spark.tables.arrived import (
     USER_INDEX,
     USERS,
 )
-from recsys_spark.tables.contract import CUTS, DataFile, Table
+from recsys_spark.tables.contract import CUTS, FIRST_IDX, PADDING, UNKNOWN, DataFile, Table
 from recsys_spark.tables.features import (
+    BAGS,
     BLOCKED_ITEMS,
     EVENT_EXAMPLES,
     FEATURE_COLUMNS,
@@ -52,13 +53,21 @@ from recsys_spark.tables.lists import (
 
 ALL = tuple(value for value in list(globals().values()) if isinstance(value, Table))
 
+
+def named(name: str | None) -> Table | None:
+    """The table of a name; None for no name."""
+    return next((table for table in ALL if table.name == name), None)
+
+
 __all__ = [
     "ALL",
+    "BAGS",
     "BLOCKED_ITEMS",
     "CUTS",
     "DEFAULT_RECOMMENDATIONS",
     "EVENT_EXAMPLES",
     "FEATURE_COLUMNS",
+    "FIRST_IDX",
     "HISTORIES",
     "INTERACTIONS",
     "ITEMS",
@@ -68,6 +77,7 @@ __all__ = [
     "LISTS",
     "METRICS",
     "MODELS",
+    "PADDING",
     "QUARANTINE",
     "RECOMMENDATIONS",
     "RUNS",
@@ -78,10 +88,12 @@ __all__ = [
     "SIMILAR_ITEMS",
     "SOURCE_FILES",
     "TRUTH",
+    "UNKNOWN",
     "USERS",
     "USER_EXAMPLES",
     "USER_FEATURES",
     "USER_INDEX",
     "DataFile",
     "Table",
+    "named",
 ]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # Spark takes half a second to import, and who only looks int
     from pyspark.sql.types import StructType
 
 CUTS = ("valid", "test", "night")
+PADDING, UNKNOWN, FIRST_IDX = 0, 1, 2  # of item and user numbers; real ones start with the third
 
 # A type is spelled as Delta and Spark spell it in JSON; whatever it holds is nullable, as in Delta.
 Type = str | dict[str, Any]

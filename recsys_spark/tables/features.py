@@ -56,6 +56,19 @@ SEEN_ITEMS = table(
     partitions=("run_date", "cut"),
 )
 
+BAGS = table(
+    "bags",
+    [
+        ("user_idx", INT, ""),
+        ("items", INTS, "every distinct item_idx of the user's events, ascending"),
+        ("weights", FLOATS, "summed weight of the user's events with each item"),
+        CUT,
+        RUN_DATE,
+    ],
+    key=("run_date", "cut", "user_idx"),
+    partitions=("run_date", "cut"),
+)
+
 BLOCKED_ITEMS = table(
     "blocked_items",
     [

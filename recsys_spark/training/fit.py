@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from recsys_spark.errors import TrainingError
-from recsys_spark.models import draws
-from recsys_spark.models.self_attention_network import SelfAttention
+from recsys_spark.networks import draws
+from recsys_spark.networks.network import Network
 from recsys_spark.training import checkpoints, huge_pages
 from recsys_spark.training.cluster import ALONE, Cluster, check_same_start
 from recsys_spark.training.feed import Feed
@@ -56,7 +56,7 @@ class _State:
 
 
 def fit(
-    network: SelfAttention,
+    network: Network,
     feed: Feed,
     optimizer: Optimizer,
     *,
@@ -146,10 +146,10 @@ def _resume(
     path: Path, identity: Mapping[str, str], variables: list[Any], num_trained: int
 ) -> tuple[_State, list[npt.NDArray[Any]]]:
     """The state to go on from, and the best weights so far: none without a judged epoch."""
-    found = checkpoints.load(path, identity)
-    if found is None:
+    stored = checkpoints.load(path, identity)
+    if stored is None:
         return _State(), []
-    arrays, saved = found
+    arrays, saved = stored
     for i, variable in enumerate(variables):
         variable.assign(arrays[f"now.{i}"])
     state = _State(**saved)
@@ -168,6 +168,6 @@ def _is_over(epochs: list[dict[str, float]], patience: int) -> bool:
 
 def _not_finite(epoch: int, step: int, loss: float) -> TrainingError:
     return TrainingError(
-        f"epoch {epoch} step {step}: loss is {loss}; lower train.learning_rate or look for values out of "
+        f"epoch {epoch} step {step}: loss is {loss}; lower self_attention.learning_rate or look for values out of "
         "range in sequence_examples"
     )

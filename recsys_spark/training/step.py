@@ -12,14 +12,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from recsys_spark.models.self_attention_network import SelfAttention
+from recsys_spark.networks.network import Network
 from recsys_spark.training.cluster import Cluster
 from recsys_spark.training.columns import ColumnType
 from recsys_spark.training.optimizers import Optimizer
 
 
 def step_function(
-    network: SelfAttention, optimizer: Optimizer, cluster: Cluster, columns: Mapping[str, ColumnType]
+    network: Network, optimizer: Optimizer, cluster: Cluster, columns: Mapping[str, ColumnType]
 ) -> Callable[[Mapping[str, Any], Any], Any]:
     """A compiled step: batch and key in, [sum of losses, sum of weights] over all workers out.
 

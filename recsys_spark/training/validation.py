@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys_spark.errors import TrainingError
-from recsys_spark.ranking.metrics import ndcg_at_k
+from recsys_spark.ranking.metrics import hits_of, ndcg_at_k
+from recsys_spark.ranking.orders import hashed
 from recsys_spark.ranking.top_n import candidates, top_n
-from recsys_spark.tables import DataFile
+from recsys_spark.tables import UNKNOWN, DataFile
 from recsys_spark.training.columns import Array, ColumnType, to_numpy
 from recsys_spark.training.files import VERIFIED, located, named
 
@@ -33,6 +33,7 @@ class Validation:
     histories: dict[str, Array]
     truth: Pairs
     seen: Pairs
+    user_idx: Array
 
     @property
     def num_users(self) -> int:
@@ -56,12 +57,16 @@ class Validation:
             used = len(block["items"])
             full = {name: np.pad(rows, ((0, BATCH_USERS - used), (0, 0))) for name, rows in block.items()}
             vectors = encode(full)
-            seen, truth = _within(self.seen, start, used), _within(self.truth, start, used)
+            seen, truth = within(self.seen, start, used), within(self.truth, start, used)
             best = top_n(vectors, items, K, seen)
-            hits = np.isin(_codes(np.arange(used)[:, None], best.item_idx[:used]), _codes(*truth))
-            num_truth = np.bincount(truth[0], minlength=used)
-            total += float(ndcg_at_k(hits, num_truth, K).sum())
+            total += float(ndcg_of(best.item_idx[:used], truth).sum())
         return total / self.num_users
+
+
+def ndcg_of(item_idx: Array, truth: Pairs) -> Array:
+    """NDCG@10 [B] of lists [B, K], 0 pads, and what the users took."""
+    num_truth = np.bincount(truth[0], minlength=len(item_idx))
+    return ndcg_at_k(hits_of(item_idx, truth[1], num_truth), num_truth, K)
 
 
 def load(
@@ -92,23 +97,23 @@ def load(
         TrainingError: no chosen user has a history.
     """
     users = truth["user_idx"].to_numpy()
-    users = np.sort(users[np.argsort(_hash(users, seed), kind="stable")][:max_users])
-    found = _rows_of(histories, ["user_idx", *columns], users)
-    users = found["user_idx"].to_numpy()
+    users = np.sort(users[np.argsort(hashed(users, seed + 1), kind="stable")][:max_users])
+    rows = rows_of(histories, ["user_idx", *columns], users)
+    users = rows["user_idx"].to_numpy()
     if not len(users):
         raise TrainingError(
             "histories, cut valid: none for any user of truth; raise features.history_days above the age of "
             "the events, or run build_features again"
         )
-    matrices = {name: to_numpy(found, name, kind, "histories, cut valid") for name, kind in columns.items()}
-    matrices["items"] = np.where(matrices["items"] < num_items, matrices["items"], 1)
+    matrices = {name: to_numpy(rows, name, kind, "histories, cut valid") for name, kind in columns.items()}
+    matrices["items"] = np.where(matrices["items"] < num_items, matrices["items"], UNKNOWN)
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
-    left_out = nothing if repeats_allowed else _pairs(_rows_of(seen, ["user_idx", "items"], users), users)
+    left_out = nothing if repeats_allowed else _pairs(rows_of(seen, ["user_idx", "items"], users), users)
     chosen = _pairs(truth.filter(pc.is_in(truth["user_idx"], pa.array(users))), users)
-    return Validation(matrices, chosen, left_out)
+    return Validation(matrices, chosen, left_out, users)
 
 
-def _rows_of(files: Sequence[DataFile], columns: list[str], users: Array) -> pa.Table:
+def rows_of(files: Sequence[DataFile], columns: list[str], users: Array) -> pa.Table:
     """The rows of these users, ordered by user."""
     wanted = pc.field("user_idx").isin(pa.array(users))
     parts = []
@@ -135,18 +140,7 @@ def _pairs(rows: pa.Table, users: Array) -> Pairs:
     return rows_of_items[order], items[order]
 
 
-def _within(pairs: Pairs, start: int, num: int) -> Pairs:
+def within(pairs: Pairs, start: int, num: int) -> Pairs:
+    """The pairs of some users, numbered from the first of them."""
     first, last = np.searchsorted(pairs[0], [start, start + num])
     return pairs[0][first:last] - start, pairs[1][first:last]
-
-
-def _codes(rows: Array, items: Array) -> Array:
-    return np.asarray(rows.astype(np.int64) * 2**32 + items)
-
-
-def _hash(numbers: Array, seed: int) -> Any:
-    """splitmix64 of each number and the seed."""
-    z = numbers.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))

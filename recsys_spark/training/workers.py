@@ -1,7 +1,7 @@
 """Train on several workers: a Spark barrier stage with one task a worker, each with a process of its own.
 
 A task is a Python process that Spark reuses and forks, and TensorFlow does not survive a fork; so the task
-starts a fresh interpreter, hands it the plan, and hands back what came out of it.
+starts a fresh interpreter, hands it the work, and hands back what came out of it.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from pyspark import BarrierTaskContext, SparkContext
 from pyspark.sql import SparkSession
 
 from recsys_spark.errors import RecsysError, SettingsError, TrainingError
-from recsys_spark.training.worker import Plan
+from recsys_spark.training.worker_process import Work
 
 SECONDS_FOR_SLOTS = 60.0  # how long the executors of a new application may take to come
 
 
-def train(spark: SparkSession, num_workers: int, plan: Plan) -> list[dict[str, Any]]:
-    """What `twins.train` returns on the chief; its `keep` was called there.
+def train(spark: SparkSession, num_workers: int, work: Work) -> list[dict[str, Any]]:
+    """What `worker_process.train` returns on the chief; its `keep` was called there.
 
     Raises:
         SettingsError: Spark cannot run so many tasks at once.
-        TrainingError: as `twins.train`. That a worker was killed comes as Spark's error, which holds the
+        TrainingError: as `worker_process.train`. That a worker was killed comes as Spark's error, which holds the
             TrainingError's line.
-        BadDataError: as `twins.train`.
+        BadDataError: as `worker_process.train`.
     """
     context = spark.sparkContext
     _check_slots(context, num_workers)
     tasks = context.parallelize(range(num_workers), num_workers).barrier()
-    outcomes = tasks.mapPartitions(partial(_task, pickle.dumps(plan))).collect()
+    outcomes = tasks.mapPartitions(partial(_task, pickle.dumps(work))).collect()
     # Who met another error than "worker n is gone" was the first to end.
     errors = [outcome for outcome in outcomes if isinstance(outcome, RecsysError)]
     if errors:
@@ -69,7 +69,7 @@ def _check_slots(context: SparkContext, num_workers: int) -> None:
         time.sleep(1)
 
 
-def _task(plan: bytes, _: Iterable[int]) -> Iterator[Any]:
+def _task(work: bytes, _: Iterable[int]) -> Iterator[Any]:
     """Rows on the chief, nothing on the others, or a RecsysError; a crash is raised, for Spark to try again."""
     context = BarrierTaskContext.get()
     worker = context.partitionId()
@@ -82,7 +82,7 @@ def _task(plan: bytes, _: Iterable[int]) -> Iterator[Any]:
     env |= {"TF_CONFIG": json.dumps(config), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     if gpu := context.resources().get("gpu"):
         env["CUDA_VISIBLE_DEVICES"] = gpu.addresses[0]
-    status, outcome = run(plan, env)
+    status, outcome = run(work, env)
     if outcome is None:
         how = f"was killed by signal {-status}" if status < 0 else f"crashed with status {status}"
         raise TrainingError(
@@ -92,12 +92,18 @@ def _task(plan: bytes, _: Iterable[int]) -> Iterator[Any]:
     yield outcome
 
 
-def run(plan: bytes, env: dict[str, str]) -> tuple[int, Any]:
+def run(work: bytes, env: dict[str, str]) -> tuple[int, Any]:
     """A worker's exit status, negative for a signal, and its outcome; None when it left none."""
     with tempfile.TemporaryDirectory() as folder:
-        plan_file, outcome_file = Path(folder, "plan"), Path(folder, "outcome")
-        plan_file.write_bytes(plan)
-        command = [sys.executable, "-m", "recsys_spark.training.worker", str(plan_file), str(outcome_file)]
+        work_file, outcome_file = Path(folder, "work"), Path(folder, "outcome")
+        work_file.write_bytes(work)
+        command = [
+            sys.executable,
+            "-m",
+            "recsys_spark.training.worker_process",
+            str(work_file),
+            str(outcome_file),
+        ]
         # A temporary folder of its own: workers on one machine may fetch the same model.
         with subprocess.Popen(command, env={**env, "TMPDIR": folder}, stdin=subprocess.PIPE) as process:
             status = process.wait()

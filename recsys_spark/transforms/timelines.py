@@ -31,7 +31,7 @@ from recsys_spark.tables import CUTS, Table
 CutEnds = Mapping[str, dt.datetime]  # cut -> the exclusive instant at which it ends: the "now" of ages
 Ints = NDArray[np.int64]
 # Instants and offsets of users -> by cut, how many of a user's newest events the cut does not see.
-Split = Callable[[Ints, Ints], dict[str, Ints]]
+SeenFrom = Callable[[Ints, Ints], dict[str, Ints]]
 
 _EVENT = {
     "item_idx": "int",
@@ -94,7 +94,7 @@ class Timelines(NamedTuple):
 
 def timelines(
     numbered: DataFrame,
-    split: Split,
+    seen_from: SeenFrom,
     ends: CutEnds,
     history_days: int,
     active_days: Mapping[str, int | None],
@@ -103,7 +103,7 @@ def timelines(
 
     Args:
         numbered: what `events.numbered` gives.
-        split: says what each cut sees.
+        seen_from: says what each cut sees.
         ends: end of each cut.
         history_days: an event that is older at a cut's end than so many days is not recent; one exactly so old is.
         active_days: per source, days for which an event makes a user active; None: for ever. The key '' is for
@@ -118,9 +118,9 @@ def timelines(
             users = rows["user_idx"].to_numpy()
             offsets = np.r_[_first_rows(users), len(users)]
             at = rows["event_at"].to_numpy()
-            seen_from = split(at, offsets)
+            from_event = seen_from(at, offsets)
             until = {cut: _num_not_before(at, offsets, oldest[cut]) for cut in CUTS}
-            yield from _pieces(rows, users, offsets, _by_cut(seen_from), _by_cut(until), _PIECE)
+            yield from _pieces(rows, users, offsets, _by_cut(from_event), _by_cut(until), _PIECE)
 
     days = [part for name, num in active_days.items() for part in (F.lit(name), F.lit(_days(num)))]
     by_source = F.try_element_at(F.create_map(*days), F.col("source"))

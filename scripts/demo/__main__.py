@@ -73,11 +73,11 @@ def real_data(data: Path, folder: Path) -> None:
     chosen = [
         "features.history_days=20000",
         "features.half_life_days=20000",
-        "train.embedding_dim=128",
-        "train.num_blocks=1",
-        "train.learning_rate=0.002",
-        "train.epochs=30",
-        "train.patience=5",
+        "self_attention.embedding_dim=128",
+        "self_attention.num_blocks=1",
+        "self_attention.learning_rate=0.002",
+        "self_attention.epochs=30",
+        "self_attention.patience=5",
     ]
     local = ["--config", "local", *(word for setting in chosen for word in ("--set", setting))]
     lake = options(folder / "lake", mapping, mapping, data)

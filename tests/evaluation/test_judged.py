@@ -3,7 +3,7 @@ import datetime as dt
 import pytest
 
 from recsys_spark.evaluation import judged
-from recsys_spark.scoring.lists import with_control
+from recsys_spark.scoring.user_rows import with_control
 
 LIVE, D = dt.date(2024, 5, 29), dt.date(2024, 5, 31)
 
@@ -44,7 +44,7 @@ def index(spark):
 
 def happened(events, index, recommendations, repeats_allowed, share=0.0):
     users = with_control(judged.known_users(index, LIVE), share)
-    frame = judged.since_published(events, users, recommendations, LIVE, D, repeats_allowed)
+    frame = judged.since_live(events, users, recommendations, LIVE, D, repeats_allowed)
     return {row.user: row for row in frame.collect()}
 
 
@@ -65,7 +65,7 @@ def test_lists_come_by_rank_and_a_missing_one_is_empty(events, index, recommenda
 def test_the_group_is_that_of_the_list_and_else_of_the_hash(events, index, recommendations):
     got = happened(events, index, recommendations, False, share=1.0)
     assert {user: row.recommender for user, row in got.items()} == {
-        "known": "published",
+        "known": "live",
         "unlisted": "control",
     }
 
@@ -83,23 +83,3 @@ def test_each_judged_user_stands_once_for_each_recommender(spark):
         (3, "model", []),
         (3, "popularity", []),
     ]
-
-
-def test_numbers_take_the_place_of_ids_in_order_and_an_unknown_id_is_still_the_same_item(spark):
-    rows = [
-        ("u", "published", ["b", "new", "a"], ["a", "b", "c", "new"]),
-        ("u", "control", ["c"], ["c"]),
-        ("v", "published", ["a"], []),
-    ]
-    pairs = spark.createDataFrame(
-        rows, "user string, recommender string, truth array<string>, listed array<string>"
-    )
-    items = spark.createDataFrame([("a", 4), ("b", 3), ("c", 2)], "item_id string, item_idx int")
-    got = {(row.user, row.recommender): row for row in judged.by_item_idx(pairs, items).collect()}
-    unknown = got["u", "published"].truth[1]
-    assert 2**30 <= unknown < 2**31
-    assert {key: (row.truth, row.listed) for key, row in got.items()} == {
-        ("u", "published"): ([3, unknown, 4], [4, 3, 2, unknown]),
-        ("u", "control"): ([2], [2]),
-        ("v", "published"): ([4], []),
-    }

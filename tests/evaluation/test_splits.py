@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from recsys_spark.errors import SettingsError
 from recsys_spark.evaluation import splits
+from recsys_spark.evaluation.splits import Split
 from tests.timelines import D, timelines_of
 
 
@@ -76,11 +77,11 @@ def test_leave_last_out_divides_an_instant_by_the_hash_not_by_item_number(spark:
 
 def test_an_unknown_split_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"split\.kind"):
-        splits.cut_ends(D, "random", 7, 7)
+        splits.cut_ends(Split(D, "random", 7, 7))
 
 
 def test_cuts_end_where_their_windows_begin() -> None:
-    assert splits.cut_ends(D, "time", 7, 7) == {
+    assert splits.cut_ends(Split(D, "time", 7, 7)) == {
         "valid": may(18), "test": may(25), "night": dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
     }  # fmt: skip
 

@@ -3,7 +3,7 @@ import datetime as dt
 import pyarrow as pa
 
 from recsys_spark import tables
-from recsys_spark.scoring.published import published
+from recsys_spark.scoring.published import has_reasons, published
 
 D = dt.date(2024, 5, 31)
 ITEMS = pa.table({"item_idx": pa.array([3, 2, 5], pa.int32()), "item_id": ["b", "a", "d"]})
@@ -44,3 +44,9 @@ def test_each_place_is_spelled_out_with_ids(spark):
     assert rows["v"] == [(*place[:4], []) for place in rows["u"]]
     assert rows["w"] == []
     assert {(row.recommender, row.run_date) for row in made} == {("m", D)}
+
+
+def test_lists_have_reasons_when_one_of_them_says_why(spark):
+    silent, speaking = ("u", []), ("v", [2])
+    for rows, expected in ([silent], False), ([silent, speaking], True), ([], False):
+        assert has_reasons(spark.createDataFrame(rows, "user_id string, because array<int>")) == expected

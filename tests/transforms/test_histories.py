@@ -68,7 +68,7 @@ def test_a_gap_is_at_most_the_largest_int(spark: SparkSession) -> None:
 
 def test_each_cut_ends_with_its_own_newest_event_and_loses_its_own_oldest(spark: SparkSession) -> None:
     """An event exactly history_days old at the end of a cut stays in it."""
-    ends = splits.cut_ends(D, "time", 7, 7)
+    ends = splits.cut_ends(splits.Split(D, "time", 7, 7))
     edge = ends["night"] - dt.timedelta(days=30)
     at = [edge - dt.timedelta(microseconds=1), edge, ends["valid"], ends["test"]]
     rows = [(7, n, when, 1, None, 1.0, "s", 0) for n, when in enumerate(at, 2)]

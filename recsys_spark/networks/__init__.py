@@ -1,0 +1,1 @@
+"""Parts of the neural recommenders: blocks, losses, negatives, augmentation, and the encoder of a scoring process."""
