@@ -1,13 +1,7 @@
 """The form `blend`: forms whose rankings are merged into one.
 
-Each member nominates its best P of the items that a user may get; the others get nothing from it. An item's score
-is the sum over the members of weight x what the member gives it:
-
-    ranks    1 / (60 + rank)
-    scores   (score - least) / (greatest - least), of the P nominated; 1 where all are equal
-
-Source: Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion", and Fox and Shaw 1994, "Combination of Multiple
-Searches" (CombSUM). Differs: members have weights, and nominate P items each.
+Each member nominates its best P of the items that a user may get; the others get nothing from it. How what members
+nominate becomes one ranking stands in `ranking.merging`.
 """
 
 from __future__ import annotations
@@ -36,11 +30,11 @@ from recsys_spark.forms.form import (
 )
 from recsys_spark.forms.reasons import Reasons
 from recsys_spark.ranking import left_out as pairs
+from recsys_spark.ranking import merging
 from recsys_spark.ranking.left_out import LeftOut
-from recsys_spark.ranking.top_n import Lists, empty_lists, is_filled
+from recsys_spark.ranking.top_n import Lists, empty_lists
 from recsys_spark.ranking.warm_and_cold import ColdItems
 
-RANK_OFFSET = 60
 _NOMINATED = 96  # bytes: an item and its points as they came, sorted and summed
 _MEMBER_REASONS = 4  # times as many are asked of each member as are given
 
@@ -71,10 +65,13 @@ class Blend:
     @property
     def is_trained(self) -> NDArray[np.bool_]:
         """See Form; an item that any member was trained on."""
-        found = np.zeros(max(len(member.is_trained) for member in self.members), np.bool_)
+        union = np.zeros(max(len(member.is_trained) for member in self.members), np.bool_)
         for member in self.members:
-            found[: len(member.is_trained)] |= member.is_trained
-        return found
+            union[: len(member.is_trained)] |= member.is_trained
+        return union
+
+    def _merged(self, pools: Sequence[Lists]) -> Lists:
+        return merging.merge(pools, self.blending.weights, self.blending.by)
 
     def ranking(self, eligible: Eligible, cold: ColdItems | None = None) -> Rank:
         """See Form. Nominated is at the first call for a user's row; later ones can only take items away."""
@@ -93,10 +90,10 @@ class Blend:
                     pools = [
                         by(rows[new], group[new], self.blending.pool_items, closed) for by in rank_members
                     ]
-                    _put(merged, rows[new], merge(pools, self.blending))
+                    merging.put(merged, rows[new], self._merged(pools))
                     is_merged[rows[new]] = True
                 wanted = Lists(merged.item_idx[rows], merged.scores[rows], merged.num_items[rows])
-                return _first(pairs.without(wanted, left_out or pairs.NONE), num_items)
+                return merging.first(pairs.without(wanted, left_out or pairs.NONE), num_items)
 
             return rank
 
@@ -110,12 +107,14 @@ class Blend:
             return None
         of_members = [_of_member(eligible, member) for member in self.members]
         explains = [
-            member.explaining(own, _MEMBER_REASONS * num_reasons, is_costly_allowed)
-            for member, own in zip(self.members, of_members, strict=True)
+            member.explaining(of_member, _MEMBER_REASONS * num_reasons, is_costly_allowed)
+            for member, of_member in zip(self.members, of_members, strict=True)
         ]
         if all(explain is None for explain in explains):
             return None
-        ranks = [member.ranking(own) for member, own in zip(self.members, of_members, strict=True)]
+        ranks = [
+            member.ranking(of_member) for member, of_member in zip(self.members, of_members, strict=True)
+        ]
 
         def explain(users: Users, group: Array, left_out: LeftOut, lists: Lists) -> Reasons:
             rows, parts = np.arange(num_users(users)), []
@@ -125,7 +124,7 @@ class Blend:
                 pool = rank(users)(rows, group, self.blending.pool_items, left_out)
                 is_nominated = (lists.item_idx[:, :, None] == pool.item_idx[:, None, :]).any(axis=2)
                 reasons = member_explain(users, group, left_out, lists)
-                scale = np.where(is_nominated, weight / _spread(pool)[:, None], 0.0)
+                scale = np.where(is_nominated, weight / merging.spread(pool)[:, None], 0.0)
                 parts.append(reasons._replace(scores=reasons.scores * scale[:, :, None]))
             return _added_up(parts, lists, num_reasons)
 
@@ -144,21 +143,13 @@ class Blend:
                 pool = empty_lists(len(item_idx), self.blending.pool_items)
                 is_known = member.is_trained[only_known(item_idx, len(member.is_trained))]
                 if is_known.any():
-                    _put(
+                    merging.put(
                         pool, np.flatnonzero(is_known), similar(item_idx[is_known], self.blending.pool_items)
                     )
                 pools.append(pool)
-            return _first(merge(pools, self.blending), num_similar)
+            return merging.first(self._merged(pools), num_similar)
 
         return most_similar
-
-
-def merge(pools: Sequence[Lists], blending: Blending) -> Lists:
-    """What members nominated, [B, P] each, as one ranking [B, members x P] by score descending, ties by item_idx."""
-    points = [
-        weight * _points(pool, blending.by) for pool, weight in zip(pools, blending.weights, strict=True)
-    ]
-    return _summed(np.concatenate([pool.item_idx for pool in pools], axis=1), np.concatenate(points, axis=1))
 
 
 def save(
@@ -193,75 +184,17 @@ def load(folder: Path, members: Sequence[Form]) -> Blend:
     return Blend(members, Blending(settings["by"], tuple(settings["weights"]), settings["pool_items"]))
 
 
-def _points(pool: Lists, by: str) -> Array:
-    """[B, P], what a member gives the items that it nominates."""
-    if by == "ranks":
-        points = np.broadcast_to(
-            1.0 / (RANK_OFFSET + 1 + np.arange(pool.item_idx.shape[1])), pool.item_idx.shape
-        )
-    else:
-        spread = _spread(pool)[:, None]
-        least = pool.scores[np.arange(len(pool.scores)), np.maximum(pool.num_items - 1, 0)][:, None]
-        points = np.where(np.isinf(spread), 1.0, (pool.scores - least) / spread)
-    return np.where(is_filled(pool), points, 0.0)
-
-
-def _spread(pool: Lists) -> Array:
-    """[B], greatest less least score; infinite where both are equal."""
-    least = pool.scores[np.arange(len(pool.scores)), np.maximum(pool.num_items - 1, 0)]
-    spread = pool.scores[:, 0] - least
-    return np.where(spread > 0, spread, np.inf)
-
-
-def _summed(item_idx: Array, scores: Array) -> Lists:
-    """[R, W] items, some of them several times, once each with the sum of their scores, best first; 0 pads.
-
-    Scores of an item are added in the order in which they stand.
-    """
-    if not item_idx.size:
-        return Lists(item_idx, scores, np.zeros(len(item_idx), np.int64))
-    order = np.argsort(item_idx, axis=1, kind="stable")
-    item_idx, scores = (np.take_along_axis(values, order, axis=1) for values in (item_idx, scores))
-    is_first = np.ones(item_idx.shape, np.bool_)
-    is_first[:, 1:] = item_idx[:, 1:] != item_idx[:, :-1]
-    totals = np.zeros(item_idx.shape)
-    totals[is_first] = np.add.reduceat(scores.reshape(-1), np.flatnonzero(is_first))
-    is_item = is_first & (item_idx > 0)
-    order = np.lexsort((item_idx, -totals, ~is_item), axis=1)
-    item_idx, totals = (
-        np.take_along_axis(np.where(is_item, values, 0), order, axis=1) for values in (item_idx, totals)
-    )
-    return Lists(item_idx, totals, is_item.sum(axis=1))
-
-
 def _added_up(parts: Sequence[Reasons], lists: Lists, num_reasons: int) -> Reasons:
     """The members' reasons of each listed item, those of one item of the history added."""
     shape = (*lists.item_idx.shape, num_reasons)
     item_idx, scores = (np.concatenate(values, axis=2) for values in zip(*parts, strict=True))
     width = item_idx.shape[2]
-    both = _summed(item_idx.reshape(-1, width), scores.reshape(-1, width))
-    best = _first(both, num_reasons)
+    both = merging.summed(item_idx.reshape(-1, width), scores.reshape(-1, width))
+    best = merging.first(both, num_reasons)
     is_reason = best.scores > 0
     return Reasons(
         np.where(is_reason, best.item_idx, 0).reshape(shape),
         np.where(is_reason, best.scores, 0.0).reshape(shape),
-    )
-
-
-def _first(lists: Lists, num_items: int) -> Lists:
-    """The first so many of each list."""
-    missing = max(0, num_items - lists.item_idx.shape[1])
-    item_idx, scores = (
-        np.pad(values, ((0, 0), (0, missing)))[:, :num_items] for values in (lists.item_idx, lists.scores)
-    )
-    return Lists(item_idx, scores, np.minimum(lists.num_items, num_items))
-
-
-def _put(lists: Lists, rows: Array, best: Lists) -> None:
-    lists.item_idx[rows], lists.scores[rows], lists.num_items[rows] = (
-        best.item_idx,
-        best.scores,
-        best.num_items,
     )
 
 

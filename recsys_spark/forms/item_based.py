@@ -66,15 +66,15 @@ def item_based(
         return by_inner_product(known(users)[1].sum(axis=1), items())
 
     def explain(users: Users, group: Array, left_out: LeftOut, lists: Lists) -> Reasons:
-        events, own = known(users)
+        events, vectors = known(users)
         listed = warm_and_cold.vectors_of(form.directions, cold, lists.item_idx)  # [B, N, D]
         listed = listed.astype(np.float64)
         best, rows = nothing(lists, num_reasons), np.arange(len(events))
-        for place in range(events.shape[1] - 1, -1, -1):  # the newer event wins a tie
-            same, is_newest = of_same_item(events, place)
+        for position in range(events.shape[1] - 1, -1, -1):  # the newer event wins a tie
+            same, is_newest = of_same_item(events, position)
             num_events = np.where(is_newest, same.sum(axis=1), 0)
-            parts = np.einsum("bd,bnd->bn", own[:, place], listed) * num_events[:, None]
-            take_in(best, rows, events[:, place], np.where(lists.item_idx > 0, parts, 0.0))
+            parts = np.einsum("bd,bnd->bn", vectors[:, position], listed) * num_events[:, None]
+            take_in(best, rows, events[:, position], np.where(lists.item_idx > 0, parts, 0.0))
         return best
 
     return rank, explain

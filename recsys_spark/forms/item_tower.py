@@ -113,17 +113,17 @@ def vectors(features: Array, columns: Columns, tower: Tower) -> tuple[npt.NDArra
     """
     known = tower.content
     place_of = {name: place for place, name in enumerate(_named(columns.names))}
-    given = np.zeros((len(features), len(known.names)))
+    numbers = np.zeros((len(features), len(known.names)))
     for at, name in enumerate(known.names):
         if (place := place_of.get(name)) is None:
             continue
         number = features[:, place].astype(np.float64) * columns.stds[place] + columns.means[place]
-        given[:, at] = (number - known.means[at]) / known.stds[at]
+        numbers[:, at] = (number - known.means[at]) / known.stds[at]
         if (has := place_of.get(f"has_{name}")) is not None:
-            within = np.clip(given[:, at], known.lows[at], known.highs[at])
-            given[:, at] = np.where(features[:, has] > 0, within, 0.0)
+            within = np.clip(numbers[:, at], known.lows[at], known.highs[at])
+            numbers[:, at] = np.where(features[:, has] > 0, within, 0.0)
     rows = tower.rows.astype(np.float64)
-    return (given @ rows[:-1] + rows[-1]).astype(np.float32), np.asarray(given.any(axis=1))
+    return (numbers @ rows[:-1] + rows[-1]).astype(np.float32), np.asarray(numbers.any(axis=1))
 
 
 def save(folder: Path, tower: Tower) -> dict[str, str]:

@@ -42,11 +42,11 @@ def take_in(best: Reasons, rows: Array, item_idx: Array, falls: Array) -> None:
         falls: [M, N], by how much it raised the score of each listed item; what is not above 0 is no reason.
     """
     falls, ranks = falls[:, :, None], np.arange(best.scores.shape[2])
-    own = (best.scores[rows] >= falls).sum(axis=2)[:, :, None]  # [M, N, 1], the rank of the item
+    rank = (best.scores[rows] >= falls).sum(axis=2)[:, :, None]  # [M, N, 1], the rank of the item
     for kept, new in ((best.item_idx, item_idx[:, None, None]), (best.scores, falls)):
         held = kept[rows]
         behind = np.concatenate([held[:, :, :1], held[:, :, :-1]], axis=2)
-        kept[rows] = np.where(ranks < own, held, np.where(ranks == own, new, behind))
+        kept[rows] = np.where(ranks < rank, held, np.where(ranks == rank, new, behind))
 
 
 def of_same_item(items: Array, position: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -168,18 +168,18 @@ class SelfAttention(keras.Model):  # type: ignore[misc]
         before = {name: batch[name][:, :-1] for name in INPUTS}  # [B, L]
         shares = {"crop_share": s.crop_share, "mask_share": s.mask_share, "reorder_share": s.reorder_share}
         inputs, trains = augment(before, key, **shares)
-        found = targets.select(batch, trains)
+        wanted = targets.select(batch, trains)
 
         def users(x: Any) -> Any:
             states = tf.reshape(self.states(x, inputs, key), [-1, s.embedding_dim])
-            return tf.gather(states, found.places)  # [M, D]
+            return tf.gather(states, wanted.places)  # [M, D]
 
         if self.sampled_softmax:
-            own = _with_one(users(self.item_rows(inputs["items"])))  # [M, D + 1]
-            return self.sampled_softmax(own, self._vectors, found, key, gather)
+            users_then = _with_one(users(self.item_rows(inputs["items"])))  # [M, D + 1]
+            return self.sampled_softmax(users_then, self._vectors, wanted, key, gather)
         table = self.item_table()  # [V, D]
         scores = tf.matmul(users(tf.gather(table, inputs["items"])), table, transpose_b=True)  # [M, V]
-        return losses.softmax(scores + self.item_bias + self.not_trained, found.items, found.weights)
+        return losses.softmax(scores + self.item_bias + self.not_trained, wanted.items, wanted.weights)
 
     def _vectors(self, items: Any) -> Any:
         """[M, D + 1]: as in `item_vectors`, of these items alone."""

@@ -21,7 +21,7 @@ def record_batch(
     users: pa.RecordBatch,
     lists: Lists,
     reasons: Reasons,
-    is_told: Array,
+    has_reasons: Array,
     filled_by: pa.ListArray,
     recommender: pa.Array,
     model_version: pa.Array,
@@ -30,7 +30,7 @@ def record_batch(
     """The columns of LISTS that ranking gives.
 
     Args:
-        is_told: [B], whether reasons are given.
+        has_reasons: [B], whether reasons are given.
     """
     filled = is_filled(lists)
     out = {
@@ -39,8 +39,8 @@ def record_batch(
         "items": columns.lists(lists.num_items, pa.array(_where(lists.item_idx, filled).astype(np.int32))),
         "scores": columns.lists(lists.num_items, pa.array(_where(lists.scores, filled))),
         "filled_by": filled_by,
-        "because": _told(reasons.item_idx, filled, is_told, np.int32),
-        "because_scores": _told(reasons.scores, filled, is_told, np.float64),
+        "because": _reasons(reasons.item_idx, filled, has_reasons, np.int32),
+        "because_scores": _reasons(reasons.scores, filled, has_reasons, np.float64),
         "recommender": recommender,
         "model_version": model_version,
         "segment": users["segment"],
@@ -66,11 +66,11 @@ def runs_of(num_of: Array, names: Sequence[str]) -> pa.ListArray:
 
 
 def _runs(row: Array, source: Array, num_items: Array, num_rows: int, names: Sequence[str]) -> pa.ListArray:
-    found = {
+    fields = {
         "source": pa.array(list(names), pa.string()).take(pa.array(source)),
         "num_items": pa.array(num_items.astype(np.int32)),
     }
-    structs = pa.StructArray.from_arrays(list(found.values()), names=list(found))
+    structs = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
     return columns.lists(np.bincount(row, minlength=num_rows), structs)
 
 
@@ -79,12 +79,14 @@ def either(condition: Array, yes: str | None, no: str | None) -> pa.Array:
     return pc.if_else(pa.array(condition), pa.scalar(yes, pa.string()), pa.scalar(no, pa.string()))
 
 
-def _told(values: Array, filled: Array, is_told: Array, dtype: type) -> pa.ListArray:
+def _reasons(values: Array, filled: Array, has_reasons: Array, dtype: type) -> pa.ListArray:
     """One list a row, R of each item; empty where no reasons are given."""
-    if not is_told.any():
+    if not has_reasons.any():
         return columns.lists(np.zeros(len(values), np.int64), pa.array(np.zeros(0, dtype)))
-    told = filled & is_told[:, None]
-    return columns.lists(told.sum(axis=1) * values.shape[2], pa.array(_where(values, told).astype(dtype)))
+    is_reason = filled & has_reasons[:, None]
+    return columns.lists(
+        is_reason.sum(axis=1) * values.shape[2], pa.array(_where(values, is_reason).astype(dtype))
+    )
 
 
 def _where(values: Array, is_wanted: Array) -> Array:

@@ -54,12 +54,12 @@ def machine(root: Path = Path("/")) -> tuple[int, int]:
     """Memory in bytes, the limits of the container included, and cores of this machine."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     groups = root / "sys/fs/cgroup"
-    own = root / "proc/self/cgroup"
-    inside = re.findall(r"^0::/(.*)$", own.read_text(), re.MULTILINE) if own.is_file() else []
+    group = root / "proc/self/cgroup"
+    inside = re.findall(r"^0::/(.*)$", group.read_text(), re.MULTILINE) if group.is_file() else []
     folder = groups / (inside[0] if inside else "")
-    found = [groups / "memory/memory.limit_in_bytes"]  # version 1
-    found += [place / "memory.max" for place in (folder, *folder.parents) if place.is_relative_to(groups)]
-    texts = [path.read_text().strip() for path in found if path.is_file()]
+    files = [groups / "memory/memory.limit_in_bytes"]  # version 1
+    files += [place / "memory.max" for place in (folder, *folder.parents) if place.is_relative_to(groups)]
+    texts = [path.read_text().strip() for path in files if path.is_file()]
     return min(limits + [int(text) for text in texts if text.isdigit()]), os.cpu_count() or 1
 
 
@@ -119,7 +119,7 @@ def _overhead(conf: Mapping[str, str], heap: int, master: str) -> int:
 def _size(name: str, text: str | None) -> int | None:
     if text is None:
         return None
-    told = re.fullmatch(r"(\d+)(b|[kmgt]b?|)", text.strip().lower())
-    if told is None:
+    size = re.fullmatch(r"(\d+)(b|[kmgt]b?|)", text.strip().lower())
+    if size is None:
         raise SettingsError(f"setting {name}: expected a size such as 512m or 8g, got {text}")
-    return int(told[1]) * _UNITS[told[2][:1]]
+    return int(size[1]) * _UNITS[size[2][:1]]

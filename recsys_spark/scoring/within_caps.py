@@ -45,17 +45,17 @@ def within_caps(
     lists = empty_lists(len(wanted), num_items)
     if not len(rows):
         return lists, is_capped
-    found = rank(rows, size, NONE)
+    best = rank(rows, size, NONE)
     if caps is not None:
         held = np.zeros((len(wanted), 0), np.int64) if placed is None else placed
         width = size if reorder else num_items
-        found, is_capped[rows] = _within(caps, rank, rows, found, wanted[rows], held[rows], width)
+        best, is_capped[rows] = _within(caps, rank, rows, best, wanted[rows], held[rows], width)
     if reorder is not None:
-        found = reorder(rows, found)
-    num = np.minimum(found.num_items, wanted[rows])
+        best = reorder(rows, best)
+    num = np.minimum(best.num_items, wanted[rows])
     is_kept = np.arange(num_items)[None, :] < num[:, None]
-    lists.item_idx[rows] = np.where(is_kept, found.item_idx[:, :num_items], 0)
-    lists.scores[rows] = np.where(is_kept, found.scores[:, :num_items], 0.0)
+    lists.item_idx[rows] = np.where(is_kept, best.item_idx[:, :num_items], 0)
+    lists.scores[rows] = np.where(is_kept, best.scores[:, :num_items], 0.0)
     lists.num_items[rows] = num
     return lists, is_capped
 
@@ -68,26 +68,26 @@ def _within(
     What follows is ranked without the items of groups that are full: they can never be listed, however many they
     are. So each further pool lists an item at least, and memory does not grow with the number of items dropped.
     """
-    found, is_short = capped(pool, caps, width, held)
-    is_capped = np.asarray(found.num_items < np.minimum(pool.num_items, wanted))
-    short = np.flatnonzero(is_short & (found.num_items < wanted))
+    best, is_short = capped(pool, caps, width, held)
+    is_capped = np.asarray(best.num_items < np.minimum(pool.num_items, wanted))
+    short = np.flatnonzero(is_short & (best.num_items < wanted))
     num_users = max(1, CLOSED_PAIRS // max(1, len(caps.members)))
     for first in range(0, len(short), num_users):
-        some = short[first : first + num_users]
-        while len(some):
-            listed = np.concatenate([held[some], found.item_idx[some]], axis=1)
-            pool = rank(rows[some], pool.item_idx.shape[1], closed(listed, caps))
-            missing = wanted[some] - found.num_items[some]
+        behind = short[first : first + num_users]
+        while len(behind):
+            listed = np.concatenate([held[behind], best.item_idx[behind]], axis=1)
+            pool = rank(rows[behind], pool.item_idx.shape[1], closed(listed, caps))
+            missing = wanted[behind] - best.num_items[behind]
             more, is_short = capped(pool, caps, int(missing.max()), listed)
-            _append(found, some, more, np.minimum(more.num_items, missing))
-            some = some[is_short & (more.num_items > 0) & (more.num_items < missing)]
-    return found, is_capped
+            _append(best, behind, more, np.minimum(more.num_items, missing))
+            behind = behind[is_short & (more.num_items > 0) & (more.num_items < missing)]
+    return best, is_capped
 
 
-def _append(found: Lists, rows: Array, more: Lists, num: Array) -> None:
+def _append(best: Lists, rows: Array, more: Lists, num: Array) -> None:
     """Put the first `num` of each of `more` behind its row's, in place."""
-    place, step = np.nonzero(np.arange(more.item_idx.shape[1])[None, :] < num[:, None])
-    row = rows[place]
-    at = found.num_items[row] + step
-    found.item_idx[row, at], found.scores[row, at] = more.item_idx[place, step], more.scores[place, step]
-    found.num_items[rows] += num
+    number, step = np.nonzero(np.arange(more.item_idx.shape[1])[None, :] < num[:, None])
+    row = rows[number]
+    at = best.num_items[row] + step
+    best.item_idx[row, at], best.scores[row, at] = more.item_idx[number, step], more.scores[number, step]
+    best.num_items[rows] += num

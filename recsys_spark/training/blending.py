@@ -17,6 +17,7 @@ from recsys_spark.forms import blend
 from recsys_spark.forms import folder as folders
 from recsys_spark.forms.blend import Blending
 from recsys_spark.forms.form import BAG, Eligible, Form
+from recsys_spark.ranking import merging
 from recsys_spark.ranking.item_item import UserItems
 from recsys_spark.ranking.top_n import Lists
 from recsys_spark.scoring import stored_models
@@ -109,7 +110,7 @@ def fitted_weights(
         pools = _nominated(users, valid, forms, start, num, section["pool_items"])
         truth = validation.within(users.truth, start, num)
         for number, weights in enumerate(tried):
-            merged = blend.merge(pools, Blending(section["by"], weights, section["pool_items"]))
+            merged = merging.merge(pools, weights, section["by"])
             totals[number] += validation.ndcg_of(merged.item_idx[:, : validation.K], truth).sum()
     return tried[int(np.argmax(totals))]
 

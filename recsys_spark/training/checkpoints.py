@@ -30,8 +30,8 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    told = {"state": json.dumps(dict(state)), "identity": json.dumps(dict(identity))}
-    save_file(contiguous, part, metadata=told)
+    facts = {"state": json.dumps(dict(state)), "identity": json.dumps(dict(identity))}
+    save_file(contiguous, part, metadata=facts)
     part.replace(path)
 
 
@@ -46,8 +46,8 @@ def load(path: Path, identity: Mapping[str, str]) -> tuple[Arrays, dict[str, Any
         return None
     try:
         with safe_open(path, framework="np") as file:
-            told = {name: json.loads(value) for name, value in file.metadata().items()}
-            state, saved = dict(told["state"]), dict(told["identity"])
+            facts = {name: json.loads(value) for name, value in file.metadata().items()}
+            state, saved = dict(facts["state"]), dict(facts["identity"])
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadDataError(

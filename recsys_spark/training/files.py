@@ -44,9 +44,9 @@ def located(uri: str) -> tuple[Any, str]:
     scheme = "s3" if parts.scheme in ("s3a", "s3n") else parts.scheme
     root = parts._replace(scheme=scheme, path="/", fragment="").geturl()
     with _making:  # pyarrow 14 dies when two threads start its S3 client at once
-        own = _own(root)
-    if own:
-        filesystem, base = own
+        native = _native(root)
+    if native:
+        filesystem, base = native
         return filesystem, base.rstrip("/") + unquote(parts.path)
     try:
         filesystem, path = fsspec.core.url_to_fs(uri)
@@ -75,7 +75,7 @@ def named(where: str) -> Iterator[None]:
 
 
 @cache  # a client for S3 asks for the bucket's region when it is made
-def _own(root: str) -> tuple[Any, str] | None:
+def _native(root: str) -> tuple[Any, str] | None:
     try:
         return pafs.FileSystem.from_uri(root)  # type: ignore[no-any-return]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -146,10 +146,10 @@ def _resume(
     path: Path, identity: Mapping[str, str], variables: list[Any], num_trained: int
 ) -> tuple[_State, list[npt.NDArray[Any]]]:
     """The state to go on from, and the best weights so far: none without a judged epoch."""
-    found = checkpoints.load(path, identity)
-    if found is None:
+    stored = checkpoints.load(path, identity)
+    if stored is None:
         return _State(), []
-    arrays, saved = found
+    arrays, saved = stored
     for i, variable in enumerate(variables):
         variable.assign(arrays[f"now.{i}"])
     state = _State(**saved)

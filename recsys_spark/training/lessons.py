@@ -168,9 +168,9 @@ def items_of(rows: pa.Table, names: Sequence[str]) -> tuple[npt.NDArray[np.int64
     counts = num_events(rows)
     rows = rows.filter(pc.less(rows["item_idx"], len(counts))).combine_chunks()
     place = rows["item_idx"].to_numpy()
-    given = feature_rows(rows["features"], len(names))
+    of_items = feature_rows(rows["features"], len(names))
     features = np.zeros((len(counts), len(names)), np.float32)
-    features[place] = given
+    features[place] = of_items
     return counts, features
 
 

@@ -98,14 +98,14 @@ def load(
     """
     users = truth["user_idx"].to_numpy()
     users = np.sort(users[np.argsort(_hash(users, seed), kind="stable")][:max_users])
-    found = rows_of(histories, ["user_idx", *columns], users)
-    users = found["user_idx"].to_numpy()
+    rows = rows_of(histories, ["user_idx", *columns], users)
+    users = rows["user_idx"].to_numpy()
     if not len(users):
         raise TrainingError(
             "histories, cut valid: none for any user of truth; raise features.history_days above the age of "
             "the events, or run build_features again"
         )
-    matrices = {name: to_numpy(found, name, kind, "histories, cut valid") for name, kind in columns.items()}
+    matrices = {name: to_numpy(rows, name, kind, "histories, cut valid") for name, kind in columns.items()}
     matrices["items"] = np.where(matrices["items"] < num_items, matrices["items"], 1)
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
     left_out = nothing if repeats_allowed else _pairs(rows_of(seen, ["user_idx", "items"], users), users)
