@@ -49,8 +49,12 @@ def test_later_layers_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             "setting spark.py_files.0: .*zip.*got dist/recsys_spark.whl",
         ),
         ("train", "--set train: expected section.key=value"),
-        ("train.epochs.more=3", "--set train.epochs.more: train.epochs is '24', which has no keys"),
-        ("train={epoks: 3}", "setting train.epoks: unknown key; did you mean train.epochs?"),
+        (
+            "self_attention.epochs.more=3",
+            "--set self_attention.epochs.more: self_attention.epochs is '24', which has no keys",
+        ),
+        ("self_attention={epoks: 3}", "setting self_attention.epoks: unknown key; .*self_attention.epochs?"),
+        ("train.epochs=3", "setting train.epochs: unknown key; did you mean self_attention.epochs?"),
         ("train=3", "setting train: .*valid dictionary.*got 3"),
         ("train={epochs: ", "--set train: not YAML: "),
         ("sources.a b.mapping=x", "sources"),
@@ -110,8 +114,12 @@ def test_options_count_one_after_the_other(overlay: str) -> None:
     whole, one = "sources={de: {mapping: x, folder: y}}", "sources.de.folder=z"
     assert folders(config.load([overlay], [whole, one])) == {"de": "z"}
     assert folders(config.load([overlay], [one, whole])) == {"de": "y"}
-    assert config.load([], ["train.epochs=5", "train={epochs: 6}"]).train.epochs == 6
-    assert config.load([], ["train={epochs: 6}", "train.epochs=5"]).train.epochs == 5
+    assert (
+        config.load([], ["self_attention.epochs=5", "self_attention={epochs: 6}"]).self_attention.epochs == 6
+    )
+    assert (
+        config.load([], ["self_attention={epochs: 6}", "self_attention.epochs=5"]).self_attention.epochs == 5
+    )
 
 
 def test_the_environment_sets_like_the_command_line(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,11 +127,12 @@ def test_the_environment_sets_like_the_command_line(overlay: str, monkeypatch: p
         "RECSYS__SOURCES__FR__FOLDER", "d"
     )  # after the whole mapping, in whatever order they stand
     monkeypatch.setenv("RECSYS__SOURCES", '{"fr": {"mapping": "f.yaml", "folder": "c"}}')
-    monkeypatch.setenv("RECSYS__TRAIN", "{epochs: 6}")
+    monkeypatch.setenv("RECSYS__SELF_ATTENTION", "{epochs: 6}")
     monkeypatch.setenv("RECSYS__LAKE__ROOT", "2024")
     chosen = config.load([overlay])
     assert folders(chosen) == {"fr": "d"}
-    assert (chosen.train.epochs, chosen.train.seed) == (6, config.load().train.seed)
+    network = chosen.self_attention
+    assert (network.epochs, network.batch_size) == (6, config.load().self_attention.batch_size)
     assert chosen.lake.root == "2024"  # a text that looks like a number stays a text
     assert folders(config.load([overlay], ["sources={}"])) == {}
 

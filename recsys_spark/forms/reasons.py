@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_spark.ranking.top_n import Lists
+from recsys_spark.tables import FIRST_IDX
 
 Array = NDArray[Any]
 
-_FIRST_IDX = 2
 _LONGEST_GAP = 2**31 - 1
 
 
@@ -78,7 +78,7 @@ def by_leaving_out(
     best = nothing(lists, num_reasons)
     for position in range(items.shape[1] - 1, -1, -1):
         same, is_newest = of_same_item(items, position)
-        rows = np.flatnonzero(is_newest & (items[:, position] >= _FIRST_IDX))
+        rows = np.flatnonzero(is_newest & (items[:, position] >= FIRST_IDX))
         if not len(rows):
             continue
         left = without({name: values[rows] for name, values in histories.items()}, same[rows])

@@ -14,8 +14,8 @@ from typing import Any
 import tensorflow as tf
 
 from recsys_spark.networks import draws
+from recsys_spark.tables import UNKNOWN
 
-UNKNOWN = 1  # the item number that stands for a masked item
 SPAN = 5  # events in a reordered span, at most; at least 2
 
 Inputs = Mapping[str, Any]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-FIRST_ITEM = 2  # 0 pads, 1 is an unknown item; neither is ever predicted
+from recsys_spark.tables import FIRST_IDX
 
 
 class Targets(NamedTuple):
@@ -41,7 +41,7 @@ def select(batch: Mapping[str, Any], trains: Any) -> Targets:
         trains: bool [B, L], as `augment` gives it.
     """
     items = batch["items"][:, 1:]  # [B, L]
-    is_target = (batch["mask"][:, 1:] > 0) & (items >= FIRST_ITEM) & trains
+    is_target = (batch["mask"][:, 1:] > 0) & (items >= FIRST_IDX) & trains
     places = tf.reshape(tf.where(tf.reshape(is_target, [-1])), [-1])
     window = tf.cast(places, tf.int32) // tf.shape(items)[1]
     return Targets(

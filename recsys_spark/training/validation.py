@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsys_spark.errors import TrainingError
-from recsys_spark.ranking.metrics import ndcg_at_k
+from recsys_spark.ranking.metrics import hits_of, ndcg_at_k
+from recsys_spark.ranking.orders import hashed
 from recsys_spark.ranking.top_n import candidates, top_n
-from recsys_spark.tables import DataFile
+from recsys_spark.tables import UNKNOWN, DataFile
 from recsys_spark.training.columns import Array, ColumnType, to_numpy
 from recsys_spark.training.files import VERIFIED, located, named
 
@@ -65,8 +65,8 @@ class Validation:
 
 def ndcg_of(item_idx: Array, truth: Pairs) -> Array:
     """NDCG@10 [B] of lists [B, K], 0 pads, and what the users took."""
-    hits = np.isin(_codes(np.arange(len(item_idx))[:, None], item_idx), _codes(*truth))
-    return np.asarray(ndcg_at_k(hits, np.bincount(truth[0], minlength=len(item_idx)), K))
+    num_truth = np.bincount(truth[0], minlength=len(item_idx))
+    return ndcg_at_k(hits_of(item_idx, truth[1], num_truth), num_truth, K)
 
 
 def load(
@@ -97,7 +97,7 @@ def load(
         TrainingError: no chosen user has a history.
     """
     users = truth["user_idx"].to_numpy()
-    users = np.sort(users[np.argsort(_hash(users, seed), kind="stable")][:max_users])
+    users = np.sort(users[np.argsort(hashed(users, seed + 1), kind="stable")][:max_users])
     rows = rows_of(histories, ["user_idx", *columns], users)
     users = rows["user_idx"].to_numpy()
     if not len(users):
@@ -106,7 +106,7 @@ def load(
             "the events, or run build_features again"
         )
     matrices = {name: to_numpy(rows, name, kind, "histories, cut valid") for name, kind in columns.items()}
-    matrices["items"] = np.where(matrices["items"] < num_items, matrices["items"], 1)
+    matrices["items"] = np.where(matrices["items"] < num_items, matrices["items"], UNKNOWN)
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
     left_out = nothing if repeats_allowed else _pairs(rows_of(seen, ["user_idx", "items"], users), users)
     chosen = _pairs(truth.filter(pc.is_in(truth["user_idx"], pa.array(users))), users)
@@ -144,15 +144,3 @@ def within(pairs: Pairs, start: int, num: int) -> Pairs:
     """The pairs of some users, numbered from the first of them."""
     first, last = np.searchsorted(pairs[0], [start, start + num])
     return pairs[0][first:last] - start, pairs[1][first:last]
-
-
-def _codes(rows: Array, items: Array) -> Array:
-    return np.asarray(rows.astype(np.int64) * 2**32 + items)
-
-
-def _hash(numbers: Array, seed: int) -> Any:
-    """splitmix64 of each number and the seed."""
-    z = numbers.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))

@@ -1,7 +1,5 @@
 """Items that the model was not trained on, ranked by their features among the others."""
 
-import json
-
 import nights
 import numpy as np
 import pyarrow as pa
@@ -11,6 +9,7 @@ from hand_made import V as NUM_ITEMS
 
 from recsys_spark import tables
 from recsys_spark.errors import BadDataError
+from recsys_spark.forms import item_tower
 from recsys_spark.lake import Lake
 from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring.columns import feature_rows
@@ -153,9 +152,9 @@ def test_an_item_that_nobody_saw_is_listed_by_its_features_and_by_setting_left_o
 @pytest.mark.slow
 def test_the_model_keeps_the_columns_of_its_tower(lake):
     for row in nights.rows(lake[0], tables.MODELS, nights.FIRST):
-        content = json.loads(row["manifest"])["content"]
-        assert not any("age_days" in name or "log_popularity" in name for name in content["names"])
-        assert {len(values) for values in content.values()} == {len(content["names"])}
         folder = Lake(str(lake[0])).get_model(row["version"])
-        assert np.load(folder / "item_tower.npy").shape == (len(content["names"]) + 1, 16 + 1)
-        assert "item_tower.npy" in dict(row["files"])
+        content, rows = item_tower.load(folder)
+        assert not any("age_days" in name or "log_popularity" in name for name in content.names)
+        assert {len(values) for values in content} == {len(content.names)}
+        assert rows.shape == (len(content.names) + 1, 16 + 1)
+        assert {item_tower.TOWER, item_tower.CONTENT} <= set(dict(row["files"]))

@@ -110,6 +110,6 @@ def test_many_users_are_judged_in_blocks_of_one_shape(tmp_path: Path) -> None:
     num = 600
     everyone = np.arange(num)
     none = (np.empty(0, np.int64), np.empty(0, np.int64))
-    users = Validation({"items": np.ones((num, 2), np.int32)}, (everyone, np.full(num, 3)), none)
+    users = Validation({"items": np.ones((num, 2), np.int32)}, (everyone, np.full(num, 3)), none, everyone)
     assert users.ndcg(encode, BY_BIAS, TRAINED) == pytest.approx(1 / np.log2(3))
     assert shapes == {(256, 2)}
