@@ -123,7 +123,10 @@ class Blend:
                     continue
                 pool = rank(users)(rows, group, self.blending.pool_items, left_out)
                 is_nominated = (lists.item_idx[:, :, None] == pool.item_idx[:, None, :]).any(axis=2)
-                reasons = member_explain(users, group, left_out, lists)
+                nominated = Lists(
+                    np.where(is_nominated, lists.item_idx, 0), lists.scores, lists.num_items
+                )  # others may be beyond the items that the member knows
+                reasons = member_explain(users, group, left_out, nominated)
                 scale = np.where(is_nominated, weight / merging.spread(pool)[:, None], 0.0)
                 parts.append(reasons._replace(scores=reasons.scores * scale[:, :, None]))
             return _added_up(parts, lists, num_reasons)

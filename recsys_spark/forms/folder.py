@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,19 @@ def load_arrays(path: Path, left_out: Container[str] = ()) -> dict[str, npt.NDAr
             return {name: file.get_tensor(name) for name in file.keys() if name not in left_out}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from error
+
+
+def not_finite(folder: Path, names: Iterable[str]) -> str | None:
+    """The first of a folder's files in which an array has a NaN or an infinity; None: all numbers are finite."""
+    for name in sorted(names):
+        path, arrays = folder / name, []
+        if path.suffix == ".npy":
+            arrays = [load_array(path)]
+        elif path.suffix == ".safetensors":
+            arrays = [*load_arrays(path).values()]
+        if not all(np.isfinite([array.min(initial=0), array.max(initial=0)]).all() for array in arrays):
+            return name
+    return None
 
 
 def verify(folder: Path, files: Mapping[str, str]) -> None:

@@ -29,7 +29,9 @@ def work(
     stored = {basis.model.version: basis.model for basis in (past, now) if basis.model}
     known = len(items.item_ids)
     has_reasons = settings.explain or any(
-        models.ALL[model.name].has_exact_reasons for model in stored.values()
+        models.ALL[part.name].has_exact_reasons
+        for model in stored.values()
+        for part in (model, *model.members)
     )
     counts = Work(
         counted["num_users"],

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from recsys_spark import models
+from recsys_spark.errors import TrainingError
 from recsys_spark.forms import folder as folders
 from recsys_spark.scoring import index_hash
 from recsys_spark.training.lessons import Keep, Lesson
@@ -57,6 +58,9 @@ def train(
         lessons: by role, the twin first.
         item_index: rows of ITEM_INDEX, at least those numbered below V.
         keep: takes each folder under its version; None: another worker of this training keeps them.
+
+    Raises:
+        TrainingError: a model holds a number that is not finite.
     """
     ids, rows, epochs = index_hash.ids_of(item_index), [], None
     for role, lesson in lessons.items():
@@ -64,16 +68,22 @@ def train(
         fitted = fit_role(role, lesson, epochs)
         epochs = fitted.epochs
         if keep is not None:
-            rows.append({"role": role, "data_end": lesson.data_end, **_kept(name, fitted, ids, keep)})
+            of_role = {"role": role, "data_end": lesson.data_end}
+            rows.append({**of_role, **_kept(name, role, fitted, ids, keep)})
         log.info("model_trained name=%s role=%s seconds=%.1f", name, role, time.monotonic() - began)
     return rows
 
 
-def _kept(name: str, fitted: Fitted, ids: Sequence[tuple[int, str]], keep: Keep) -> dict[str, Any]:
+def _kept(name: str, role: str, fitted: Fitted, ids: Sequence[tuple[int, str]], keep: Keep) -> dict[str, Any]:
     """The other columns of MODELS; the folders have been handed to `keep`."""
     facts = models.ALL[name]
     with tempfile.TemporaryDirectory() as folder:
         files = dict(fitted.save(Path(folder)))
+        if (file := folders.not_finite(Path(folder), files)) is not None:
+            raise TrainingError(
+                f"{name} {role}: {file} holds a number that is not finite; look for values out of range in "
+                f"{facts.learns_from or 'the interactions'}, or change the settings of {name}"
+            )
         version = folders.version_of(files)
         keep(version, Path(folder))
     state: dict[str, str] = {}

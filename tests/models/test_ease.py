@@ -79,3 +79,15 @@ def test_a_catalogue_whose_matrix_does_not_fit_is_refused_with_its_size() -> Non
         SettingsError, match=r"ease: 4 items with an event make matrices of 4 x 4 numbers, .* GiB"
     ):
         fit(memory_bytes=100)
+
+
+def test_two_items_that_half_of_their_users_share() -> None:
+    """X'X = [[2, 1], [1, 2]]; with 1 on the diagonal P = [[3, -1], [-1, 3]] / 8, and W = 1/8 over 3/8."""
+    form = fit([{2: 1, 3: 1}, {2: 1}, {3: 1}], weight_power=0.0, regularization=1.0)
+    assert form.matrix.weights.reshape(7, 7)[2, 3] == pytest.approx(1 / 3)
+    assert form.matrix.weights.reshape(7, 7)[3, 2] == pytest.approx(1 / 3)
+    assert np.count_nonzero(form.matrix.weights) == 2  # 5 and 6, which nobody has, say nothing
+
+
+def test_users_without_items_and_items_beyond_those_counted_change_nothing() -> None:
+    np.testing.assert_array_equal(weights(fit([{}, *USERS, {}, {7: 3.0, 500: 1.0}])), weights(fit()))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from recsys_spark import config
+from recsys_spark.errors import SettingsError
 from recsys_spark.forms import form as forms
 from recsys_spark.forms.form import Eligible
 from recsys_spark.models import personal_frequency
@@ -35,3 +38,11 @@ def test_the_reason_for_an_item_is_the_item_itself_with_its_whole_score() -> Non
     reasons = FORM.explaining(ALL, 2, False)(USERS, group, left_out.NONE, best)
     assert reasons.item_idx[0].tolist() == [[5, 0], [3, 0], [2, 0]]
     np.testing.assert_allclose(reasons.scores[:, :, 0], best.scores)
+
+
+def test_it_is_refused_where_nothing_may_come_again() -> None:
+    both = "recommend.recommenders=[transitions, personal_frequency]"
+    for names in ("recommend.recommenders=personal_frequency", both):
+        with pytest.raises(SettingsError, match=r"personal_frequency .* set recommend.repeats to allowed"):
+            config.load([], [names, "recommend.repeats=forbidden"])
+        assert config.load([], [names, "recommend.repeats=allowed"]).recommend.repeats == "allowed"
