@@ -36,8 +36,8 @@ test-stack: setup  ## the feed on the oldest and on the newest packages it suppo
 trial: setup  ## long runs on real data: make trial DATA=folder
 	@$(JAVA) .venv/bin/python scripts/trial --data "$(or $(DATA),../shared/data)"
 
-bench: setup  ## the benchmarks; each prints its figures as JSON last
-	@$(JAVA) for script in scripts/bench/*.py; do .venv/bin/python $$script; done
+bench: setup  ## the benchmarks, each prints its figures as JSON last: make bench TINY=1 shows that they run
+	@$(JAVA) for script in scripts/bench/*.py; do .venv/bin/python $$script $(if $(TINY),--tiny); done
 
 package: setup  ## dist/recsys_spark.zip, the code that Spark sends to a cluster's workers, and the wheel
 	@scripts/package.sh

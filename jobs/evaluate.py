@@ -50,7 +50,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
         live_date = nights[-1]
         index = lake.read(spark, tables.USER_INDEX)
         arrived = lake.read(spark, tables.INTERACTIONS, until=run_date)
-        source_files = lake.read(spark, tables.SOURCE_FILES, until=run_date)
+        source_files = lake.read(spark, tables.SOURCE_FILES, until=run_date).coalesce(1)  # few: no shuffle
         since_live = judged.since_live(
             only_current(arrived, source_files, run_date, "interactions"),
             with_control(judged.known_users(index, live_date), share),

@@ -13,12 +13,14 @@ from typing import Any
 import nights
 import numpy as np
 import pytest
+from hand_made import save_network
 from nights import FIRST, SECOND, THIRD
 from pyspark.sql import SparkSession
 
 from recsys_spark import night, tables
+from recsys_spark.forms import folder as folders
+from recsys_spark.forms import vectors
 from recsys_spark.lake import Lake
-from recsys_spark.models import artifacts
 
 NO_TRAINING = {"train__enabled": "false"}
 NEWER = "newer than the model"  # comes on the second night
@@ -256,15 +258,17 @@ def spoil(root: Path, folder: Path, run_date: dt.date, factor: float) -> None:
     rows = []
     for row in nights.rows(root, tables.MODELS, FIRST):
         good = opened.get_model(row["version"])
-        vectors = np.zeros_like(artifacts.load_item_vectors(good))
-        vectors[wanted, -1] = -1.0  # the bias
-        version, files = artifacts.save(
+        weights = folders.load_arrays(good / vectors.WEIGHTS)
+        item_vectors = np.zeros_like(folders.load_array(good / vectors.ITEM_VECTORS))
+        item_vectors[wanted, -1] = -1.0  # the bias
+        files = save_network(
             folder / row["role"],
-            artifacts.load_settings(good),
-            {name: array * factor for name, array in artifacts.load_weights(good).items()},
-            vectors,
-            artifacts.load_trained_items(good),
+            folders.load_settings(good),
+            {name: array * factor for name, array in weights.items()},
+            item_vectors,
+            folders.load_trained_items(good),
         )
+        version = folders.version_of(files)
         opened.put_model(version, folder / row["role"])
         rows.append({**row, "version": version, "files": files, "run_date": run_date})
     opened.write_rows(tables.MODELS, run_date, rows)
@@ -293,7 +297,7 @@ def test_a_model_file_cut_short_is_one_line_and_the_lists_stay(
     spoil(copy, tmp_path / "other", SECOND, 1.002)  # models that no process has loaded yet
     cut_short = []
     for version in versions(copy, SECOND).values():
-        cut_short.append(copy / "model_files" / version / artifacts.WEIGHTS)
+        cut_short.append(copy / "model_files" / version / vectors.WEIGHTS)
         cut_short[-1].write_bytes(cut_short[-1].read_bytes()[:-100])
     before = nights.content(copy)
     outcome = nights.run(spark, nights.settings(copy, source), SECOND, ["recommend"])

@@ -71,7 +71,7 @@ def numbered(items: pa.ListArray, facts: ItemFacts) -> pa.ListArray:
     numbers[of_item.drop_null().to_numpy()] = item_idx
     for unknown in np.flatnonzero(numbers < 0):
         numbers[unknown] = _NO_NUMBERS + _hashed(names[int(unknown)].as_py()) % _NO_NUMBERS
-    return columns.lists(items.value_lengths(), pa.array(numbers[coded.indices.to_numpy()].astype(np.int32)))
+    return columns.lists(columns.lengths(items), pa.array(numbers[coded.indices.to_numpy()].astype(np.int32)))
 
 
 def _hashed(item_id: str) -> int:

@@ -55,30 +55,30 @@ def since_live(
         repeats_allowed: false leaves out items of which the user has an event up to `live_date`.
     """
     start, end = _midnight_after(live_date), _midnight_after(run_date)
-    in_window = (F.col("event_at") >= F.lit(start)) & (F.col("event_at") < F.lit(end))
-    back = interactions.where(in_window).select("user_id").distinct()
-    happened = interactions.where(F.col("event_at") < F.lit(end)).join(back, "user_id", how="left_semi")
     decides = F.max("event_at") if repeats_allowed else F.min("event_at")
-    truth = (
-        happened.groupBy("user_id", "item_id")
+    happened = (
+        interactions.where(F.col("event_at") < F.lit(end))
+        .groupBy("user_id", "item_id")
         .agg(decides.alias("decides_at"))
         .where(F.col("decides_at") >= F.lit(start))
-        .groupBy("user_id")
-        .agg(F.array_sort(F.collect_list("item_id")).alias("truth"))
+        .select("user_id", "item_id")
     )
-    listed = recommendations.select(
-        "user_id", F.col("is_control").alias("was_control"), _by_rank("item_id").alias("listed")
+    shown = F.struct(F.col("is_control").alias("was_control"), _by_rank("item_id").alias("listed"))
+    every = (
+        happened.unionByName(known_users.select("user_id", "is_control"), allowMissingColumns=True)
+        .unionByName(recommendations.select("user_id", shown.alias("shown")), allowMissingColumns=True)
+    )  # fmt: skip
+    of_user = every.groupBy("user_id").agg(
+        F.array_sort(F.collect_list("item_id")).alias("truth"),
+        F.first("is_control", ignorenulls=True).alias("is_control"),
+        F.first("shown", ignorenulls=True).alias("shown"),
     )
-    is_control = F.coalesce("was_control", "is_control")
-    return (
-        truth.join(known_users.select("user_id", "is_control"), "user_id", how="inner")
-        .join(listed, "user_id", how="left")
-        .select(
-            F.col("user_id").alias("user"),
-            F.when(is_control, F.lit(CONTROL)).otherwise(F.lit(LIVE)).alias("recommender"),
-            "truth",
-            F.coalesce("listed", F.array().cast("array<string>")).alias("listed"),
-        )
+    is_control = F.coalesce("shown.was_control", "is_control")
+    return of_user.where((F.size("truth") > 0) & F.col("is_control").isNotNull()).select(
+        F.col("user_id").alias("user"),
+        F.when(is_control, F.lit(CONTROL)).otherwise(F.lit(LIVE)).alias("recommender"),
+        "truth",
+        F.coalesce("shown.listed", F.array().cast("array<string>")).alias("listed"),
     )
 
 

@@ -8,6 +8,8 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
@@ -53,8 +55,8 @@ def measure(
         recommenders: in order, what the others are compared with last.
     """
     rows = _sums(judged, num_users, facts, settings)
-    of_users = [row for row in rows if row["k"] is None]
-    num_listed = {(row["recommender"], row["k"]): row["num_items"] for row in rows if row["k"] is not None}
+    of_users = rows.filter(pc.is_null(rows["k"])).to_pylist()
+    num_listed = _num_listed(rows.filter(pc.is_valid(rows["k"])))
     blocks = sorted({row["block"] for row in of_users})
     drawn = bootstrap.resamples(len(blocks), settings.num_samples, settings.seed)
     measured = {
@@ -78,17 +80,23 @@ def measure(
     return [row for name, figures in measured.items() for row in figures.rows(split, name, settings)]
 
 
-def _sums(
-    judged: DataFrame, num_users: int | None, facts: ItemFacts, settings: Settings
-) -> list[dict[str, Any]]:
+def _sums(judged: DataFrame, num_users: int | None, facts: ItemFacts, settings: Settings) -> pa.Table:
     if num_users is not None:
         with_block = judged.withColumn("block", bootstrap.block("user", num_users))
-        return list(sums(with_block, facts, settings.ks, settings.metrics).toArrow().to_pylist())
+        return sums(with_block, facts, settings.ks, settings.metrics).toArrow()
     kept = judged.persist()
     try:
         return _sums(kept, kept.select("user").distinct().count(), facts, settings)
     finally:
         kept.unpersist()
+
+
+def _num_listed(items: pa.Table) -> dict[tuple[str, int], int]:
+    """How many different items each recommender lists in the first k of any list."""
+    num = np.bitwise_count(items["marks"].to_numpy().view(np.uint64)).astype(np.int64)
+    counted = items.select(["recommender", "k"]).append_column("num", pa.array(num))
+    totals = counted.group_by(["recommender", "k"]).aggregate([("num", "sum")]).to_pylist()
+    return {(row["recommender"], row["k"]): row["num_sum"] for row in totals}
 
 
 class _Figures(NamedTuple):

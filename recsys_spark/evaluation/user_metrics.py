@@ -33,7 +33,7 @@ def sums(judged: DataFrame, facts: ItemFacts, ks: Sequence[int], metrics: Sequen
     """What the means and the coverage are made of, in one pass over the lists: rows of two kinds.
 
     Of users, one a recommender and block: `num_users`, and `{metric}_{k}` in units; `k` is null.
-    Of items, one a recommender and k: `num_items` different ones in the first k of any list; `block` is null.
+    Of items, 64 a row: the bits of `marks` say which of a `chunk` stand in the first k of any list; `block` is null.
 
     Args:
         judged: as `evaluation.judged` makes it, with `block`, a number.
@@ -62,14 +62,9 @@ def sums(judged: DataFrame, facts: ItemFacts, ks: Sequence[int], metrics: Sequen
     first = F.slice("listed", 1, max(ks)).alias("listed")
     rows = judged.select("recommender", "block", "truth", first)
     numbers = ", ".join(f"{name} long" for name in ("block", *named))
-    parts = through_python(rows, work, f"recommender string, {numbers}, k int, item int")
+    parts = through_python(rows, work, f"recommender string, {numbers}, k int, chunk int, marks long")
     totals = [F.sum(name).alias(name) for name in named]
-    return (
-        parts.groupBy("recommender", "block", "k", "item")
-        .agg(*totals)
-        .groupBy("recommender", "block", "k")
-        .agg(*totals, F.count("item").alias("num_items"))
-    )
+    return parts.groupBy("recommender", "block", "k", "chunk").agg(*totals, F.bit_or("marks").alias("marks"))
 
 
 def user_metrics(
@@ -115,8 +110,9 @@ def _summed(
     of_users = {"num_users": np.ones(batch.num_rows, np.int64), **dict(zip(named, units, strict=True))}
     rows = pa.table({**{name: batch[name] for name in key}, **of_users})
     summed = rows.group_by(key, use_threads=False).aggregate([(name, "sum") for name in of_users])
-    none = pa.nulls(summed.num_rows, pa.int32())
-    yield from pa.table([*summed.columns, none, none], names=[*key, *of_users, "k", "item"]).to_batches()
+    none = {"k": pa.int32(), "chunk": pa.int32(), "marks": pa.int64()}
+    nulls = [pa.nulls(summed.num_rows, kind) for kind in none.values()]
+    yield from pa.table([*summed.columns, *nulls], names=[*key, *of_users, *none]).to_batches()
 
 
 class _Listed:
@@ -135,14 +131,19 @@ class _Listed:
             self._unknown[number].update(items[~is_known].tolist())
 
     def rows(self, recommender: str, empty_columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """64 items a row: those of a chunk as the bits of one number."""
         for number, k in enumerate(self._ks):
             known = np.flatnonzero(self._is_listed[number])
-            items = np.concatenate([known, sorted(self._unknown[number])]).astype(np.int32)
-            none = pa.nulls(len(items), pa.int64())
+            items = np.concatenate([known, sorted(self._unknown[number])]).astype(np.int64)
+            chunk, first = np.unique(items >> 6, return_index=True)
+            bits = np.left_shift(np.uint64(1), (items & 63).astype(np.uint64))
+            marks = np.bitwise_or.reduceat(bits, first) if len(items) else bits
+            none = pa.nulls(len(chunk), pa.int64())
             rows = {
-                "recommender": pa.repeat(recommender, len(items)),
+                "recommender": pa.repeat(recommender, len(chunk)),
                 **dict.fromkeys(("block", *empty_columns), none),
-                "k": pa.repeat(pa.scalar(k, pa.int32()), len(items)),
-                "item": pa.array(items),
+                "k": pa.repeat(pa.scalar(k, pa.int32()), len(chunk)),
+                "chunk": pa.array(chunk.astype(np.int32)),
+                "marks": pa.array(marks.view(np.int64)),
             }
             yield pa.RecordBatch.from_pydict(rows)

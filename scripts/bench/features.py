@@ -48,7 +48,10 @@ def main() -> None:
     parser.add_argument("--memory", default="6g")
     parser.add_argument("--beside", help="folder of another checkout")
     parser.add_argument("--demo", action="store_true")
+    parser.add_argument("--tiny", action="store_true", help="so small that it shows only that it runs")
     args = parser.parse_args()
+    if args.tiny:
+        args.events, args.repeats = 2_000, 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         nights = shop(folder) if args.demo else many_events(folder, args)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlparse
 
 from peers import polars_metrics, recommended
@@ -23,23 +23,36 @@ from recsys_spark import cli, config, tables
 from recsys_spark.evaluation import item_facts, judged, measure
 from recsys_spark.lake import Lake
 
-KS, WARM_UPS, REPEATS = (10, 20, 100), 3, 5
+KS = (10, 20, 100)
+
+
+class Size(NamedTuple):
+    """How many users, and how often each side runs before the clock and on it."""
+
+    users: int = 213_000
+    warm_ups: int = 3
+    repeats: int = 5
+
+
+TINY = Size(users=500, warm_ups=0, repeats=1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", type=int, default=213_000)
+    parser.add_argument("--users", type=int, default=Size().users)
     parser.add_argument("--folder", help="lake to keep and to use again; one for each number of users")
+    parser.add_argument("--tiny", action="store_true", help="so small that it shows only that it runs")
     args = parser.parse_args()
+    size = TINY if args.tiny else Size(args.users)
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or temporary
         settings = config.load(["local"], [f"lake.root={folder}", "spark.master=local[2]"])
         spark, lake = cli.session(settings, "bench"), Lake(folder)
         spark.sparkContext.setLogLevel("ERROR")
         if not lake.dates(tables.LISTS):
-            recommended.write(spark, lake, args.users)
-        ours, taken = median(lambda: by_spark(spark, lake))
-        polars, polars_taken = median(lambda: by_polars(lake))
+            recommended.write(spark, lake, size.users)
+        ours, taken = median(lambda: by_spark(spark, lake), size)
+        polars, polars_taken = median(lambda: by_polars(lake), size)
         rows = polars_metrics.num_rows(paths(lake, tables.LISTS))
         num_users = lake.num_rows(tables.TRUTH, recommended.DATE)
         spark.stop()
@@ -64,16 +77,16 @@ def main() -> None:
     print(json.dumps(line))
 
 
-def median(run: Callable[[], dict[str, float]]) -> tuple[dict[str, float], float]:
+def median(run: Callable[[], dict[str, float]], size: Size) -> tuple[dict[str, float], float]:
     """What a run found and the median of its seconds, after some that warm up: Java compiles in each of them."""
     found: dict[str, float] = {}
     taken = []
-    for _ in range(WARM_UPS + REPEATS):
+    for _ in range(size.warm_ups + size.repeats):
         began = time.perf_counter()
         found = run()
         taken.append(time.perf_counter() - began)
     print("seconds:", *[f"{one:.2f}" for one in taken], file=sys.stderr)
-    return found, statistics.median(taken[WARM_UPS:])
+    return found, statistics.median(taken[size.warm_ups :])
 
 
 def by_spark(spark: SparkSession, lake: Lake) -> dict[str, float]:

@@ -6,11 +6,12 @@ no filter of a user's own: it is asked for so many more as a user has seen, and 
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -18,13 +19,22 @@ from threadpoolctl import threadpool_limits
 
 from recsys_spark.ranking.top_n import candidates, top_n
 
-ITEMS, DIM, TOP, USERS, BLOCK, SEEN, REPEATS = 20_000, 64, 100, 2_048, 256, 90, 5
+DIM, TOP, SEEN, BLOCK = 64, 100, 90, 256
 
 
-def seconds(run: Callable[[], Any]) -> float:
+class Size(NamedTuple):
+    items: int = 20_000
+    users: int = 2_048
+    repeats: int = 5
+
+
+TINY = Size(items=1_000, users=512, repeats=1)
+
+
+def seconds(run: Callable[[], Any], repeats: int) -> float:
     run()
     times = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         started = time.perf_counter()
         run()
         times.append(time.perf_counter() - started)
@@ -32,12 +42,17 @@ def seconds(run: Callable[[], Any]) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tiny", action="store_true", help="so small that it shows only that it runs")
+    num_items, num_users, repeats = TINY if parser.parse_args().tiny else Size()
     rng = np.random.default_rng(1)
-    items = rng.normal(size=(ITEMS, DIM)).astype(np.float32)
-    users = rng.normal(size=(USERS, DIM)).astype(np.float32)
-    seen_rows = np.repeat(np.arange(USERS), SEEN)
-    seen_items = np.concatenate([np.sort(rng.choice(ITEMS, SEEN, replace=False)) for _ in range(USERS)])
-    allowed = candidates(items, np.ones(ITEMS, np.bool_))
+    items = rng.normal(size=(num_items, DIM)).astype(np.float32)
+    users = rng.normal(size=(num_users, DIM)).astype(np.float32)
+    seen_rows = np.repeat(np.arange(num_users), SEEN)
+    seen_items = np.concatenate(
+        [np.sort(rng.choice(num_items, SEEN, replace=False)) for _ in range(num_users)]
+    )
+    allowed = candidates(items, np.ones(num_items, np.bool_))
 
     def blocks() -> list[tuple[int, np.ndarray, np.ndarray]]:
         return [
@@ -46,16 +61,18 @@ def main() -> None:
                 seen_rows[start * SEEN : (start + BLOCK) * SEEN] - start,
                 seen_items[start * SEEN : (start + BLOCK) * SEEN],
             )
-            for start in range(0, USERS, BLOCK)
+            for start in range(0, num_users, BLOCK)
         ]
 
     def ours() -> list[np.ndarray]:
         return [top_n(users[s : s + BLOCK], allowed, TOP, (rows, idx)).item_idx for s, rows, idx in blocks()]
 
-    scores_of_block = np.empty((BLOCK, ITEMS), np.float32)  # fresh memory for each costs half as much again
+    scores_of_block = np.empty(
+        (BLOCK, num_items), np.float32
+    )  # fresh memory for each costs half as much again
 
     def product() -> None:
-        for start in range(0, USERS, BLOCK):
+        for start in range(0, num_users, BLOCK):
             np.matmul(users[start : start + BLOCK], items.T, out=scores_of_block)
 
     flat = faiss.IndexFlatIP(DIM)
@@ -63,7 +80,9 @@ def main() -> None:
 
     def by_faiss() -> list[np.ndarray]:
         _, best = flat.search(users, TOP + SEEN)  # all at once: in blocks of 256 it takes twice as long
-        is_seen = np.isin(best + ITEMS * np.arange(USERS)[:, None], seen_items + ITEMS * seen_rows)
+        is_seen = np.isin(
+            best + num_items * np.arange(num_users)[:, None], seen_items + num_items * seen_rows
+        )
         order = np.argsort(is_seen, axis=1, kind="stable")[:, :TOP]
         return [np.take_along_axis(best, order, axis=1)[:BLOCK]]
 
@@ -83,7 +102,7 @@ def main() -> None:
             scores = users[start : start + BLOCK].astype(np.float64) @ items.T.astype(np.float64)
             scores[rows, idx] = -np.inf
             lists.append(
-                np.lexsort((np.broadcast_to(np.arange(ITEMS), scores.shape), -scores), axis=1)[:, :TOP]
+                np.lexsort((np.broadcast_to(np.arange(num_items), scores.shape), -scores), axis=1)[:, :TOP]
             )
         return lists
 
@@ -93,24 +112,24 @@ def main() -> None:
     with threadpool_limits(1):
         shares = {"exact_share": share_equal(ours()), "faiss_exact_share": share_equal(by_faiss())}
         taken = {
-            "ours": seconds(ours),
-            "matrix_product": seconds(product),
-            "faiss": seconds(by_faiss),
-            "argpartition": seconds(argpartition),
+            "ours": seconds(ours, repeats),
+            "matrix_product": seconds(product, repeats),
+            "faiss": seconds(by_faiss, repeats),
+            "argpartition": seconds(argpartition, repeats),
         }
     print(
         json.dumps(
             {
                 "name": "top_n",
                 "settings": {
-                    "items": ITEMS,
+                    "items": num_items,
                     "dim": DIM,
                     "top": TOP,
-                    "users": USERS,
+                    "users": num_users,
                     "seen": SEEN,
                     "threads": 1,
                 },
-                "figures": {"users_per_second": round(USERS / taken["ours"]), **shares},
+                "figures": {"users_per_second": round(num_users / taken["ours"]), **shares},
                 "ratios": {name: round(taken[name] / taken["ours"], 3) for name in list(taken)[1:]},
             }
         )

@@ -5,6 +5,7 @@ Pairwise logistic loss with one negative, batch 4096, dim 64; the same number of
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import resource
@@ -12,7 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -23,8 +24,27 @@ from recsys_spark.training.optimizers import optimizer
 
 BATCH, DIM, RATE, THREADS = 4096, 64, 1e-3, 2
 VOCABULARIES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000}
-POOL, ROUNDS, STEPS, WARM_UP = 120, 60, 10, 30  # a round is some steps of each case in turn
 EXPONENT = 1.0  # of Zipf's law
+
+
+class Size(NamedTuple):
+    """How many rows the tables have, and how often a step is taken.
+
+    Attributes:
+        divisor: of the rows that a case is named for.
+        pool: different batches.
+        rounds: of `steps` steps of each case in turn.
+        warm_up: steps before them.
+    """
+
+    divisor: int = 1
+    pool: int = 120
+    rounds: int = 60
+    steps: int = 10
+    warm_up: int = 30
+
+
+TINY = Size(divisor=1000, pool=4, rounds=1, steps=2, warm_up=1)
 
 Batches = list[tuple[Any, ...]]
 Step = Callable[..., Any]
@@ -65,15 +85,15 @@ def stock(rows: int) -> Step:
     return step_of(users.value, items.value, lambda gradients: adam.apply(gradients, [users, items]))
 
 
-def uniform(rows: int) -> Batches:
-    ids = np.random.default_rng(1).integers(0, rows, (POOL, 3, BATCH), np.int32)
+def uniform(rows: int, pool: int) -> Batches:
+    ids = np.random.default_rng(1).integers(0, rows, (pool, 3, BATCH), np.int32)
     return [tuple(tf.constant(column) for column in batch) for batch in ids]
 
 
-def zipf(rows: int) -> Batches:
+def zipf(rows: int, pool: int) -> Batches:
     rng = np.random.default_rng(2)
     steps = np.cumsum(1 / np.arange(1, rows + 1) ** EXPONENT)
-    ranks = np.searchsorted(steps, rng.random((POOL, 3, BATCH)) * steps[-1])
+    ranks = np.searchsorted(steps, rng.random((pool, 3, BATCH)) * steps[-1])
     ids = rng.permutation(rows).astype(np.int32)[ranks]  # the popular rows do not lie side by side
     return [tuple(tf.constant(column) for column in batch) for batch in ids]
 
@@ -81,19 +101,19 @@ def zipf(rows: int) -> Batches:
 def seconds(step: Step, batches: Batches, start: int, steps: int) -> float:
     began = time.perf_counter()
     for number in range(start, start + steps):
-        loss = step(*batches[number % POOL])
+        loss = step(*batches[number % len(batches)])
     float(loss)
     return (time.perf_counter() - began) / steps
 
 
-def steps_per_second(cases: dict[str, tuple[Step, Batches]]) -> dict[str, float]:
+def steps_per_second(cases: dict[str, tuple[Step, Batches]], size: Size) -> dict[str, float]:
     """Median over the rounds; the cases take turns, so that a noisy machine disturbs all alike."""
     for step, batches in cases.values():
-        seconds(step, batches, 0, WARM_UP)
+        seconds(step, batches, 0, size.warm_up)
     taken: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in range(ROUNDS):
+    for turn in range(size.rounds):
         for name, (step, batches) in cases.items():
-            taken[name].append(seconds(step, batches, turn * STEPS, STEPS))
+            taken[name].append(seconds(step, batches, turn * size.steps, size.steps))
     return {name: 1 / statistics.median(times) for name, times in taken.items()}
 
 
@@ -102,25 +122,32 @@ def limit_threads() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
 
 
-def ten_million() -> tuple[float, float]:
+def ten_million(size: Size) -> tuple[float, float]:
     """Steps/s and the peak memory of this process, GiB."""
     limit_threads()
-    rows = 10_000_000
-    speed = steps_per_second({"": (ours(rows, "adagrad"), uniform(rows))})[""]
+    rows = 10_000_000 // size.divisor
+    speed = steps_per_second({"": (ours(rows, "adagrad"), uniform(rows, size.pool))}, size)[""]
     return speed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tiny", action="store_true", help="so small that it shows only that it runs")
+    size = TINY if parser.parse_args().tiny else Size()
     # First: a child's peak starts at what its parent held.
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as child:
-        adagrad, peak = child.submit(ten_million).result()
+        adagrad, peak = child.submit(ten_million, size).result()
     limit_threads()
     cases: dict[str, tuple[Step, Batches]] = {}
-    for name, rows in VOCABULARIES.items():
+    for name, full in VOCABULARIES.items():
+        rows = full // size.divisor
         step = ours(rows, "adam")
-        cases |= {name: (step, uniform(rows)), f"{name}_zipf": (step, zipf(rows))}
-    cases["10k_stock"] = (stock(10_000), cases["10k"][1])
-    speed = steps_per_second(cases)
+        cases |= {
+            name: (step, uniform(rows, size.pool)),
+            f"{name}_zipf": (step, zipf(rows, size.pool)),
+        }
+    cases["10k_stock"] = (stock(VOCABULARIES["10k"] // size.divisor), cases["10k"][1])
+    speed = steps_per_second(cases, size)
     figures = {f"steps_per_second_{name}": round(value, 1) for name, value in speed.items()}
     figures |= {"steps_per_second_10m_adagrad": round(adagrad, 1), "peak_gib_10m_adagrad": round(peak, 2)}
     print(
@@ -134,6 +161,7 @@ def main() -> None:
                     "optimizer": "adam",
                     "threads": THREADS,
                     "zipf_exponent": EXPONENT,
+                    "vocabularies_divided_by": size.divisor,
                 },
                 "figures": figures,
                 "ratios": {

@@ -3,7 +3,7 @@ import datetime as dt
 import pytest
 
 from recsys_spark.evaluation import judged
-from recsys_spark.scoring.lists import with_control
+from recsys_spark.scoring.user_rows import with_control
 
 LIVE, D = dt.date(2024, 5, 29), dt.date(2024, 5, 31)
 

@@ -4,24 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from recsys_spark.scoring.forms import Vectors
-from test_ranker import (
+from hand_made import (
     VECTORS,
     V,
-    encode,
     filled_by,
     items,
     listed,
     model,
     ranker,
     scores,
+    similar_of,
     transitions,
     users,
 )
 
-from recsys_spark.models import artifacts
+from recsys_spark.forms.inner_product import directions
 from recsys_spark.scoring.rules import Rerank, Rules
-from recsys_spark.scoring.similar_items import most_alike
 
 FEW = {"item_based_max_events": 2}
 LENGTHS = np.linalg.norm(VECTORS[:, :-1].astype(np.float64), axis=1)
@@ -42,9 +40,9 @@ def by_cosines(history, left_out, offsets=None):
 
 
 def test_a_user_of_one_event_gets_the_similar_items_of_that_item_which_are_not_seen():
-    offered, known = items(unavailable=[9]), model(untrained=[10])
-    got = ranker(offered, known, 5, **FEW).lists(users(([4], [4], "", False), ([7], [7, 8], "", False)))
-    alike = most_alike(known, offered)(np.array([4, 7]), 6)
+    catalogue, known = items(unavailable=[9]), model(untrained=[10])
+    got = ranker(catalogue, known, 5, **FEW).lists(users(([4], [4], "", False), ([7], [7, 8], "", False)))
+    alike = similar_of(known, catalogue)(np.array([4, 7]), 6)
     assert listed(got)[0] == alike.item_idx[0, :5].tolist()
     assert scores(got)[0] == alike.scores[0, :5].tolist()
     assert listed(got)[1] == [i for i, _ in by_cosines([7], [7, 8, 9, 10])][:5]
@@ -139,9 +137,10 @@ def test_popularity_fills_up_behind():
 def test_of_two_items_that_say_as_much_the_newer_is_named_first_and_each_once():
     vectors = VECTORS.copy()
     vectors[5] = vectors[4]
-    alike = replace(model(), form=Vectors(encode, vectors, artifacts.directions(vectors)))
+    known = model()
+    form = replace(known.form, item_vectors=vectors, directions=directions(vectors))
     batch = users(*[(history, [4, 5], "", False) for history in ([4, 5], [5, 4], [4, 4])])
-    got = ranker(items(), alike, 1, num_reasons=2, **FEW).lists(batch)
+    got = ranker(items(), known._replace(form=form), 1, num_reasons=2, **FEW).lists(batch)
     assert got["because"].to_pylist() == [[5, 4], [4, 5], [4, 0]]
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from recsys_spark.models import popularity
+from recsys_spark.forms import segments
 
 ROWS = [
     ("", 2, 8.0),
@@ -13,8 +13,8 @@ ROWS = [
 
 
 def fitted(rows=ROWS):
-    segments, item_idx, values = zip(*rows, strict=True)
-    return popularity.fit(segments, np.array(item_idx), np.array(values))
+    names, item_idx, values = zip(*rows, strict=True)
+    return segments.fit(names, np.array(item_idx), np.array(values))
 
 
 def order(model, segment):
@@ -51,5 +51,5 @@ def test_row_order_does_not_matter():
 
 
 def test_no_events_at_all_know_no_item():
-    model = popularity.fit([], np.array([], dtype=np.int64), np.array([]))
+    model = segments.fit([], np.array([], dtype=np.int64), np.array([]))
     assert order(model, "FR") == {}

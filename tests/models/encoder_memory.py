@@ -17,12 +17,12 @@ from recsys_spark.models import self_attention
 def own_memory() -> int:
     """Bytes that no file backs: pages of a memory map do not count."""
     status = Path("/proc/self/status").read_text().splitlines()
-    [told] = [line.split()[1] for line in status if line.startswith("RssAnon")]
-    return int(told) * 1024
+    [kibibytes] = [line.split()[1] for line in status if line.startswith("RssAnon")]
+    return int(kibibytes) * 1024
 
 
 def loaded(folder: str) -> tuple[object, int]:
-    encode = self_attention.load_encoder(Path(folder), 1)
+    encode = self_attention.encoder(Path(folder), 1)
     assert np.isfinite(encode(batch(walks(300)[:, :L]))).all()
     return encode, own_memory()
 

@@ -13,22 +13,19 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hand_made import save_network
 from windows import POPULAR, L, V, batch, walks
 
-from recsys_spark.models import artifacts, draws, self_attention
-from recsys_spark.models.self_attention import (
-    INPUTS,
-    OF_ITEMS,
-    SelfAttention,
-    Settings,
-    encoder,
-    from_weights,
-    weights_of,
-)
+from recsys_spark.forms import folder as folders
+from recsys_spark.forms import vectors
+from recsys_spark.models import self_attention
+from recsys_spark.models.self_attention import INPUTS, OF_ITEMS, SelfAttention, Settings
+from recsys_spark.networks import draws
 from recsys_spark.networks.event_inputs import gap_bucket
+from recsys_spark.networks.network import Items, assign, weights_of
 
 COUNTS = np.array([0, 0] + [5] * (V - 3) + [0])  # the last item was never trained on
-FEATURES = np.random.default_rng(3).normal(size=(V, 4)).astype(np.float32)
+ITEMS = Items(COUNTS, np.random.default_rng(3).normal(size=(V, 4)).astype(np.float32))
 SETTINGS = Settings(
     num_items=V,
     history_length=L,
@@ -42,7 +39,11 @@ SETTINGS = Settings(
 
 
 def network(seed: int = 1, **settings: Any) -> SelfAttention:
-    return SelfAttention(SETTINGS._replace(**settings), FEATURES, COUNTS, seed)
+    return SelfAttention(SETTINGS._replace(**settings), ITEMS, seed)
+
+
+def save(folder: Path, net: SelfAttention) -> None:
+    save_network(folder, net.settings._asdict(), weights_of(net), net.item_vectors(), COUNTS > 0)
 
 
 def train(net: SelfAttention, windows: dict[str, np.ndarray], steps: int) -> None:
@@ -144,55 +145,55 @@ def test_an_item_never_trained_on_keeps_its_first_weights(trained: SelfAttention
 
 
 def test_saved_and_loaded_it_gives_the_same_vectors(trained: SelfAttention, tmp_path: Path) -> None:
-    artifacts.save(
-        tmp_path, trained.settings._asdict(), weights_of(trained), trained.item_vectors(), COUNTS > 0
-    )
-    encode = self_attention.load_encoder(tmp_path, num_threads=1)
+    save(tmp_path, trained)
+    encode = self_attention.encoder(tmp_path, num_threads=1)
     rows = {name: batch([[0, 0, 0, 0, 0, 5, 6, 7], [0] * 7 + [9]])[name] for name in INPUTS}
     expected = trained.user_vectors(trained.item_rows(rows["items"]), rows)
     np.testing.assert_allclose(encode(rows), expected, atol=1e-5)
     many = {name: np.repeat(values, 200, axis=0) for name, values in rows.items()}
     np.testing.assert_array_equal(encode(many)[:200], np.repeat(encode(rows)[:1], 200, axis=0))
-    again = from_weights(trained.settings, weights_of(trained))
+    again = network(seed=2)
+    assign(again, folders.load_arrays(tmp_path / vectors.WEIGHTS))
     np.testing.assert_array_equal(again.item_vectors(), trained.item_vectors())
-    np.testing.assert_array_equal(artifacts.load_item_vectors(tmp_path), trained.item_vectors())
+    item_vectors = folders.load_array(tmp_path / vectors.ITEM_VECTORS)
+    np.testing.assert_array_equal(item_vectors, trained.item_vectors())
 
 
 def test_an_item_numbered_after_training_counts_as_unknown(trained: SelfAttention, tmp_path: Path) -> None:
-    artifacts.save(
-        tmp_path, trained.settings._asdict(), weights_of(trained), trained.item_vectors(), COUNTS > 0
-    )
-    encode = self_attention.load_encoder(tmp_path, num_threads=1)
+    save(tmp_path, trained)
+    encode = self_attention.encoder(tmp_path, num_threads=1)
     later, unknown = ({name: batch([[5, 6, item]])[name] for name in INPUTS} for item in (V + 7, 1))
     np.testing.assert_array_equal(encode(later), encode(unknown))
 
 
-def test_an_encoder_holds_no_array_that_grows_with_the_items(tmp_path: Path) -> None:
-    net = network()
-    artifacts.save(tmp_path, SETTINGS._asdict(), weights_of(net), net.item_vectors(), COUNTS > 0)
-    weights = artifacts.load_weights(tmp_path, left_out=OF_ITEMS)
-    held = [*weights.values(), *encoder(SETTINGS, weights).variables]
-    assert {np.shape(array) for array in weights_of(net).values()} & {(V, 16), (V, 4), (V,)}
-    assert not [array for array in held if V in np.shape(array)]
+def test_an_encoder_holds_no_array_that_grows_with_the_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, network())
+    monkeypatch.setattr(self_attention, "encoding", lambda *parts: parts)
+    small, _, item_vectors = self_attention.encoder(tmp_path, 1)
+    held = [*small.variables, *small.constants.values(), small.features, small.not_trained]
+    assert {np.shape(array) for array in weights_of(network()).values()} & {(V, 16), (V, 4), (V,)}
+    assert len(small.variables) > 10 and not [array for array in held if V in np.shape(array)]
+    assert isinstance(item_vectors, np.memmap)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_an_encoding_process_holds_no_item_vectors_of_its_own(tmp_path: Path) -> None:
     num_items, dim = 200_000, SETTINGS.embedding_dim
-    folders, small = [tmp_path / "small", tmp_path / "large"], weights_of(network())
-    for folder, num in zip(folders, (V, num_items), strict=True):
+    both, small = [tmp_path / "small", tmp_path / "large"], weights_of(network())
+    for folder, num in zip(both, (V, num_items), strict=True):
         rows = {n: np.zeros((num, *np.shape(small[n])[1:]), small[n].dtype) for n in OF_ITEMS[:2]}
-        vectors = np.zeros((num, dim + 1), np.float32)
-        artifacts.save(
-            folder, SETTINGS._replace(num_items=num)._asdict(), small | rows, vectors, vectors[:, 0] > 0
-        )
+        item_vectors = np.zeros((num, dim + 1), np.float32)
+        settings = SETTINGS._replace(num_items=num)._asdict()
+        save_network(folder, settings, small | rows, item_vectors, item_vectors[:, 0] > 0)
     script = Path(__file__).with_name("encoder_memory.py")
-    told = subprocess.run(
-        [sys.executable, script, *folders],
+    printed = subprocess.run(
+        [sys.executable, script, *both],
         check=True, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     ).stdout  # fmt: skip
-    assert int(told) < num_items * dim * 4 / 2
+    assert int(printed) < num_items * dim * 4 / 2
 
 
 def test_the_seed_decides_the_first_weights() -> None:
@@ -202,8 +203,8 @@ def test_the_seed_decides_the_first_weights() -> None:
 
 def test_histories_of_another_length_give_the_same_vectors(tmp_path: Path) -> None:
     net = network()
-    artifacts.save(tmp_path, SETTINGS._asdict(), weights_of(net), net.item_vectors(), COUNTS > 0)
-    encode = self_attention.load_encoder(tmp_path, 1)
+    save(tmp_path, net)
+    encode = self_attention.encoder(tmp_path, 1)
     own = {name: values[:, -L:] for name, values in batch([[0, 0, 0, 0, 0, 3, 4, 5]]).items()}
     longer = {name: np.pad(values, ((0, 0), (3, 0))) for name, values in own.items()}
     shorter = {name: values[:, -4:] for name, values in own.items()}
@@ -214,7 +215,7 @@ def test_histories_of_another_length_give_the_same_vectors(tmp_path: Path) -> No
 def test_mixed_precision_starts_near_the_same_loss_and_learns() -> None:
     windows = batch(walks(64))
     exact = network()
-    mixed = SelfAttention(SETTINGS, FEATURES, COUNTS, 1, mixed_precision=True)
+    mixed = SelfAttention(SETTINGS, ITEMS, 1, mixed_precision=True)
     start, expected = (float(losses / weights) for losses, weights in map(loss_of(windows), (mixed, exact)))
     assert start != expected
     assert start == pytest.approx(expected, abs=0.02)
@@ -226,7 +227,7 @@ def test_mixed_precision_starts_near_the_same_loss_and_learns() -> None:
 
 
 def test_mixed_precision_keeps_weights_losses_and_vectors_in_float32() -> None:
-    mixed = SelfAttention(SETTINGS, FEATURES, COUNTS, 1, mixed_precision=True)
+    mixed = SelfAttention(SETTINGS, ITEMS, 1, mixed_precision=True)
     losses, _ = mixed.loss_sums(batch(walks(4)), draws.key(1, 0, 0))
     assert losses.dtype == mixed.item_table().dtype == tf.float32
     assert user_vectors(mixed, [[5, 6]]).dtype == np.float32
@@ -240,7 +241,7 @@ def test_a_gpu_computes_the_loss_of_the_cpu(mixed_precision: bool) -> None:
     windows, sums = batch(walks(64)), []
     for device in ("GPU:0", "CPU:0"):
         with tf.device(device):
-            net = SelfAttention(SETTINGS, FEATURES, COUNTS, 1, mixed_precision)
+            net = SelfAttention(SETTINGS, ITEMS, 1, mixed_precision)
             train(net, windows, 20)
             sums.append(float(net.loss_sums(windows)[0]))
     assert sums[0] == pytest.approx(sums[1], rel=0.02)

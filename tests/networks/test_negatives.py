@@ -10,17 +10,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hand_made import save_network
 from windows import L, V, batch, walks
 
 from recsys_spark.errors import SettingsError
-from recsys_spark.models import artifacts, draws, negatives, self_attention
-from recsys_spark.models.self_attention import (
-    INPUTS,
-    SelfAttention,
-    Settings,
-    from_weights,
-    weights_of,
-)
+from recsys_spark.forms import folder as folders
+from recsys_spark.models import self_attention
+from recsys_spark.models.self_attention import INPUTS, SelfAttention, Settings
+from recsys_spark.networks import draws, negatives
+from recsys_spark.networks.network import Items, weights_of
 
 COUNTS = np.array([0, 0] + [5] * (V - 3) + [0])  # the last item was never trained on
 FEATURES = np.random.default_rng(3).normal(size=(V, 4)).astype(np.float32)
@@ -31,7 +29,7 @@ KEY = draws.key(1, 1, 1)
 
 def network(kind: str = "popularity", num: int = 0, counts: Any = COUNTS, **settings: Any) -> SelfAttention:
     shapes = SETTINGS._replace(negatives=kind, num_negatives=num, **settings)
-    return SelfAttention(shapes, FEATURES, counts, seed=1)
+    return SelfAttention(shapes, Items(counts, FEATURES), seed=1)
 
 
 def gradients(net: SelfAttention, windows: Any, key: Any = KEY) -> dict[str, Any]:
@@ -203,12 +201,10 @@ def test_stored_models_load_also_those_from_before_these_settings(tmp_path: Path
     settings = net.settings._asdict()
     old = {name: settings[name] for name in list(settings)[:8]}
     rows = {name: batch([[0, 0, 0, 0, 0, 5, 6, 7]])[name] for name in INPUTS}
-    found = []
+    vectors = []
     for number, stored in enumerate((settings, old)):
         folder = tmp_path / str(number)
-        artifacts.save(folder, stored, weights_of(net), net.item_vectors(), COUNTS > 0)
-        found.append(self_attention.load_encoder(folder, 1)(rows))
-        assert from_weights(Settings(**artifacts.load_settings(folder)), weights_of(net)).settings in (
-            net.settings, SETTINGS,
-        )  # fmt: skip
-    np.testing.assert_array_equal(found[0], found[1])
+        save_network(folder, stored, weights_of(net), net.item_vectors(), COUNTS > 0)
+        vectors.append(self_attention.encoder(folder, 1)(rows))
+        assert Settings(**folders.load_settings(folder)) in (net.settings, SETTINGS)
+    np.testing.assert_array_equal(vectors[0], vectors[1])

@@ -15,17 +15,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyspark.worker  # noqa: F401  what every worker has imported
-from recsys_spark.scoring.forms import Vectors
-from recsys_spark.scoring.known_models import LoadedModel
 
 from recsys_spark import tables
+from recsys_spark.forms.vectors import Vectors
 from recsys_spark.lake.parquet import arrow_schema
 from recsys_spark.lake.storage import store_at
 from recsys_spark.lake.worker_files import Place, write_partition
-from recsys_spark.scoring import known_models, lists
+from recsys_spark.scoring import lists, stored_models
 from recsys_spark.scoring.catalogue import catalogue
 from recsys_spark.scoring.ranker import ranker
 from recsys_spark.scoring.rules import NO_RULES, ListSettings, Rerank, Rules
+from recsys_spark.scoring.stored_models import LoadedModel
 
 DAY = dt.date(2024, 5, 31)
 
@@ -79,7 +79,7 @@ def _lists(values: np.ndarray) -> pa.ListArray:
 
 
 def main(folder: Path, num_items: int, pool_items: int, batch_users: int, num_trained: int) -> None:
-    known_models.cap_threads(1)
+    stored_models.cap_threads(1)
     items = pickle.loads((folder / "catalogue").read_bytes())
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
 
@@ -91,7 +91,7 @@ def main(folder: Path, num_items: int, pool_items: int, batch_users: int, num_tr
         )
 
     is_trained = (np.arange(len(vectors)) >= 2) & (np.arange(len(vectors)) < 2 + num_trained)
-    model = LoadedModel("given", "v1", Vectors(encode, vectors, vectors), is_trained)  # nobody has few events
+    model = LoadedModel("given", "v1", Vectors(encode, vectors, vectors, is_trained))  # nobody has few events
     how = Rerank("diversity", 0.3, pool_items) if pool_items > num_items else Rerank()
     made = ranker(items, model, ListSettings(num_items, batch_users, 1, rerank=how))
 
@@ -99,7 +99,7 @@ def main(folder: Path, num_items: int, pool_items: int, batch_users: int, num_tr
         for batch in batches:
             for start in range(0, batch.num_rows, batch_users):
                 ranked = made.lists(batch.slice(start, batch_users))
-                yield lists.rows(ranked, pa.nulls(len(ranked), pa.int64()), "night", DAY)
+                yield lists.rows(ranked, pa.nulls(len(ranked), pa.int64()), lists.Lot("night", DAY))
 
     place = Place(store_at(str(folder)), "lists", arrow_schema(tables.LISTS), ("cut",), "attempt", DAY)
     with (folder / "users").open("rb") as file:

@@ -1,17 +1,15 @@
 """Items that the model was not trained on, ranked by their features among the others."""
 
-import json
-
 import nights
 import numpy as np
 import pyarrow as pa
 import pytest
-from test_ranker import VECTORS, filled_by, items, listed, model, scores, users
-from test_ranker import V as NUM_ITEMS
+from hand_made import VECTORS, filled_by, items, listed, model, scores, users
+from hand_made import V as NUM_ITEMS
 
 from recsys_spark import tables
 from recsys_spark.errors import BadDataError
-from recsys_spark.forms.item_tower import Columns, tower, vectors
+from recsys_spark.forms import item_tower
 from recsys_spark.lake import Lake
 from recsys_spark.ranking.warm_and_cold import ColdItems
 from recsys_spark.scoring.columns import feature_rows
@@ -23,11 +21,11 @@ COLD = np.array([10, 11, 20], np.int32)
 ROWS = [([2, 3], [2, 3], "", False), ([4, 5, 6], [4, 5, 6, 20], "FR", False), ([7], [7], "", False)]
 
 
-def both(offered, num_items, batch_users=8, **how):
+def both(catalogue, num_items, batch_users=8, **how):
     """The lists where some items are cold, and those of a model that was trained on them."""
     settings = ListSettings(num_items, batch_users, 1, **how)
-    cold = ColdItems(COLD, VECTORS[COLD], offered.offer.kind[COLD])
-    made = ranker(offered, model(untrained=COLD), settings, cold), ranker(offered, model(), settings)
+    cold = ColdItems(COLD, VECTORS[COLD], catalogue.eligible.kind[COLD])
+    made = ranker(catalogue, model(untrained=COLD), settings, cold), ranker(catalogue, model(), settings)
     return [one.lists(users(*ROWS)) for one in made]
 
 
@@ -37,11 +35,11 @@ def both(offered, num_items, batch_users=8, **how):
 )
 @pytest.mark.parametrize("num_items", [1, 5, NUM_ITEMS])
 def test_the_lists_are_those_of_a_model_that_has_all_the_vectors(num_items, how):
-    offered = items(
+    catalogue = items(
         unavailable=[9], only={11: ["FR"], 12: ["DE"]}, categories={10: ["x"], 13: ["x"]},
         rules=Rules(boosts={"x": 3.0}),
     )  # fmt: skip
-    got, expected = both(offered, num_items, **how)
+    got, expected = both(catalogue, num_items, **how)
     assert listed(got) == listed(expected)
     assert scores(got) == scores(expected)
     assert got["because"].to_pylist() == expected["because"].to_pylist()
@@ -59,68 +57,23 @@ def test_each_place_says_whether_features_decided():
 
 
 def test_caps_count_cold_items_too():
-    offered = items(categories={item: ["x"] for item in COLD.tolist()}, rules=Rules(max_per_category=1))
-    got, expected = both(offered, 12)
+    catalogue = items(categories={item: ["x"] for item in COLD.tolist()}, rules=Rules(max_per_category=1))
+    got, expected = both(catalogue, 12)
     assert listed(got) == listed(expected)
     assert all(len(set(row) & set(COLD.tolist())) <= 1 for row in listed(got))
 
 
 def test_a_list_does_not_depend_on_the_batch():
-    offered = items()
+    catalogue = items()
     settings = ListSettings(6, 8, 1)
     made = ranker(
-        offered, model(untrained=COLD), settings, ColdItems(COLD, VECTORS[COLD], offered.offer.kind[COLD])
+        catalogue,
+        model(untrained=COLD),
+        settings,
+        ColdItems(COLD, VECTORS[COLD], catalogue.eligible.kind[COLD]),
     )
     alone = [made.lists(users(row)) for row in ROWS]
     assert listed(made.lists(users(*ROWS))) == [listed(one)[0] for one in alone]
-
-
-# The tower ------------------------------------------------------------------------------------------
-
-COLUMNS = Columns(
-    ["category:a", "category:b", "age_days", "price", "has_price"], [0, 0, 5, 10, 0], [1, 1, 2, 4, 1]
-)
-CONTENT = np.array([True, True, False, True, True])
-FEATURES = np.array(
-    [
-        [0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 0],
-        [1, 0, 1, 0.5, 1],
-        [0, 1, -1, -1, 1],
-        [1, 1, 0, 0, 0],
-        [1, 0, 2, 2, 1],
-    ],
-    np.float32,
-)
-COUNTS = np.array([0, 0, 1, 1, 9, 50])
-PROJECTION = np.arange(10, dtype=np.float32).reshape(5, 2)
-EMBEDDING = np.array([[0, 0], [0, 0], [1, 2], [3, 4], [50, 50], [90, 90]], np.float32)
-BIAS = np.array([0, 0, -1, -3, 5, 9], np.float32)
-ITEM_VECTORS = np.concatenate([EMBEDDING + FEATURES @ PROJECTION, BIAS[:, None]], axis=1)
-TOWER = tower(COLUMNS, CONTENT, FEATURES, COUNTS, ITEM_VECTORS, PROJECTION)
-
-
-def test_an_unknown_id_has_what_the_rarest_items_have_beside_their_content_on_average():
-    # Of items 2 and 3: embeddings (1, 2) and (3, 4), ages 1 and -1 cancel, biases -1 and -3.
-    got, is_known = vectors(np.array([[0, 1, 0, 0, 0]], np.float32), COLUMNS, TOWER)
-    np.testing.assert_allclose(got, [[2 + 2, 3 + 3, -2]], rtol=1e-6)
-    assert is_known.tolist() == [True]
-
-
-def test_an_item_of_which_nothing_is_known_is_told_apart():
-    _, is_known = vectors(np.array([[0, 0, 7, 0, 0], [0, 0, 0, 1, 1]], np.float32), COLUMNS, TOWER)
-    assert is_known.tolist() == [False, True]
-
-
-def test_columns_go_by_name_and_numbers_by_value_within_what_was_learnt():
-    later = Columns(["category:new", "has_price", "price", "category:b"], [0, 0, 20, 0], [1, 1, 10, 1])
-    rows = np.array([[1, 1, -0.8, 1], [0, 1, 9, 0], [0, 0, 0, 1]], np.float32)  # prices 12, 110, none
-    same = np.array(
-        [[0, 1, 0, 0.5, 1], [0, 0, 0, 2, 1], [0, 1, 0, 0, 0]], np.float32
-    )  # 12, 18 the dearest, none
-    np.testing.assert_allclose(
-        vectors(rows, later, TOWER)[0], vectors(same, COLUMNS, TOWER)[0], rtol=1e-5, atol=1e-6
-    )
 
 
 @pytest.mark.parametrize("rows", [[[1.0, 2.0], [3.0]], [[1.0, 2.0], None], [[1.0, float("nan")]], []])
@@ -199,9 +152,9 @@ def test_an_item_that_nobody_saw_is_listed_by_its_features_and_by_setting_left_o
 @pytest.mark.slow
 def test_the_model_keeps_the_columns_of_its_tower(lake):
     for row in nights.rows(lake[0], tables.MODELS, nights.FIRST):
-        content = json.loads(row["manifest"])["content"]
-        assert not any("age_days" in name or "log_popularity" in name for name in content["names"])
-        assert {len(values) for values in content.values()} == {len(content["names"])}
         folder = Lake(str(lake[0])).get_model(row["version"])
-        assert np.load(folder / "item_tower.npy").shape == (len(content["names"]) + 1, 16 + 1)
-        assert "item_tower.npy" in dict(row["files"])
+        content, rows = item_tower.load(folder)
+        assert not any("age_days" in name or "log_popularity" in name for name in content.names)
+        assert {len(values) for values in content} == {len(content.names)}
+        assert rows.shape == (len(content.names) + 1, 16 + 1)
+        assert {item_tower.TOWER, item_tower.CONTENT} <= set(dict(row["files"]))

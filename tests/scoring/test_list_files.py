@@ -101,9 +101,7 @@ def test_the_plan_of_the_night_is_logged_with_what_was_counted(root, spark, capl
         job("recommend")(spark, Lake(str(root)), config(root, *LONG), D)
     [line] = [message for message in caplog.messages if message.startswith("plan ")]
     assert line.startswith("plan users=300 items=14 partitions=5 arrow_rows=")
-    assert re.search(
-        r" block_items=14 block_users=492 workers=2 worker_mib=\d+ shared_mib=0 room_mib=\d+$", line
-    )
+    assert re.search(r" workers=2 worker_mib=\d+ shared_mib=0 room_mib=\d+$", line)
 
 
 def test_what_the_session_said_of_arrow_holds_again_afterwards(root, spark):

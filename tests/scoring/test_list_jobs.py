@@ -2,16 +2,17 @@
 
 import datetime as dt
 import importlib
-import json
 
 import numpy as np
 import pytest
+from hand_made import save_network
 
 from recsys_spark import config as settings
 from recsys_spark import tables
 from recsys_spark.errors import GateRefusedError, RuleBrokenError, TrainingError
+from recsys_spark.forms import folder as folders
 from recsys_spark.lake import Lake
-from recsys_spark.transforms import index
+from recsys_spark.scoring import index_hash
 
 D = dt.date(2024, 5, 31)
 L, ITEMS, USERS = 4, range(2, 14), range(2, 12)
@@ -79,21 +80,22 @@ def write_features(spark, lake, day):
 
 
 def save_model(lake, folder, day, item_index_hash):
-    from recsys_spark.models import artifacts
-    from recsys_spark.models import self_attention_network as nets
+    from recsys_spark.models import self_attention
+    from recsys_spark.networks.network import Items, weights_of
 
-    shape = nets.Settings(max(ITEMS) + 1, L, 7, 8, 1, 1, 0.0, 0)
+    shape = self_attention.Settings(max(ITEMS) + 1, L, 7, 8, 1, 1, 0.0, 0)
     counts = np.array([0, 0, *[3] * len(ITEMS)])
-    net = nets.SelfAttention(shape, np.ones((len(counts), 1), np.float32), counts, seed=1)
+    net = self_attention.SelfAttention(shape, Items(counts, np.ones((len(counts), 1), np.float32)), seed=1)
     vectors = net.item_vectors().copy()
     vectors[:, -1] = np.arange(len(vectors))  # spoiled: what is true for nobody comes first
     vectors[12, -1] = -99
-    version, files = artifacts.save(folder, shape._asdict(), nets.weights_of(net), vectors, counts > 0)
+    files = save_network(folder, shape._asdict(), weights_of(net), vectors, counts > 0)
+    version = folders.version_of(files)
     lake.put_model(version, folder)
-    manifest = json.dumps({"num_items": len(counts), "item_index_hash": item_index_hash})
     models = [
-        full(tables.MODELS, name="self_attention", role=role, data_end=OLD, version=version, files=files,
-             manifest=manifest, run_date=day)
+        full(tables.MODELS, name="self_attention", role=role, form="vectors", split="time", data_end=OLD,
+             num_items=len(counts), item_index_hash=item_index_hash, members={}, version=version, files=files,
+             state_files={}, manifest="{}", run_date=day)
         for role in ("twin", "published")
     ]  # fmt: skip
     lake.write_rows(tables.MODELS, day, models)
@@ -107,7 +109,7 @@ def lake_of(spark, root, model_folder, days=(D,)):
     for kind, table, numbers in (("user", tables.USER_INDEX, USERS), ("item", tables.ITEM_INDEX, ITEMS)):
         lake.append_rows(table, [full(table, **{f"{kind}_id": f"{kind[0]}{n}", f"{kind}_idx": n}, run_date=D)
                                  for n in numbers])  # fmt: skip
-    fingerprint = index.prefix_hash(lake.read(spark, tables.ITEM_INDEX), "item", max(ITEMS) + 1).first()[0]
+    fingerprint = index_hash.prefix_hash([(i, f"i{i}") for i in ITEMS], max(ITEMS) + 1)
     save_model(lake, model_folder, D, fingerprint)
     return lake
 
@@ -211,7 +213,7 @@ def test_the_gate_refuses_a_spoiled_model_and_nothing_goes_live(lake, spark, con
 
 def test_a_model_of_another_index_is_refused(lake, spark, config):
     rows = lake.read_rows(tables.MODELS, D).to_pylist()
-    manifest = json.dumps({"num_items": 5, "item_index_hash": "0" * 64})
-    lake.write_rows(tables.MODELS, D, [{**row, "manifest": manifest} for row in rows])
+    other = {"num_items": 5, "item_index_hash": "0" * 64}
+    lake.write_rows(tables.MODELS, D, [{**row, **other} for row in rows])
     with pytest.raises(TrainingError, match="not a prefix"):
         job("recommend")(spark, lake, config, D)

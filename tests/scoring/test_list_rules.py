@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pyarrow as pa
 import pytest
-from test_ranker import (
+from hand_made import (
     V,
     filled_by,
     items,

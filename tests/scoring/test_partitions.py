@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from recsys_spark import tables
 from recsys_spark.lake import Lake
 from recsys_spark.python_tasks import Made
-from recsys_spark.scoring.partitions import in_file_order, in_partitions
+from recsys_spark.scoring.partitions import in_ranges
 
 D = dt.date(2024, 5, 31)
 NUM_USERS = 4000
@@ -36,7 +36,7 @@ def ranked(users, cut):
         for field in tables.LISTS.schema
         if field.name not in ("user_idx", "user_id", "cut", "run_date")
     ]
-    rows = in_file_order(users).select("*", *empty, F.lit(cut).alias("cut"), F.lit(D).alias("run_date"))
+    rows = users.select("*", *empty, F.lit(cut).alias("cut"), F.lit(D).alias("run_date"))
     return Made(tables.LISTS.check(rows), iter, tables.LISTS.schema)
 
 
@@ -53,7 +53,7 @@ def are_sorted_and_disjoint(found):
 @pytest.fixture(scope="module")
 def written(spilling, tmp_path_factory):
     root = tmp_path_factory.mktemp("lake")
-    users = in_partitions(shuffled(spilling), 5)
+    users = in_ranges(shuffled(spilling), 5)
     both = [ranked(users.where("user_idx % 3 = 0"), "test"), ranked(users, "night")]
     Lake(str(root)).write_made(tables.LISTS, D, both)
     return root / "lists" / f"run_date={D}"
@@ -74,6 +74,6 @@ def test_there_are_as_many_files_as_asked_for_and_none_is_much_larger(written):
 
 @pytest.mark.parametrize("num_users", [0, 1, 3])
 def test_more_partitions_than_users_leave_every_user_there_once(spark, tmp_path, num_users):
-    in_partitions(shuffled(spark, num_users), 7).write.parquet(str(tmp_path / "few"))
+    in_ranges(shuffled(spark, num_users), 7).write.parquet(str(tmp_path / "few"))
     found = [user_id for file in files(tmp_path / "few") for user_id in file]
     assert sorted(found) == sorted(row.user_id for row in shuffled(spark, num_users).collect())

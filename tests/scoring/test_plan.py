@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from one_scoring_worker import write_inputs
 
 from recsys_spark.errors import SettingsError
-from recsys_spark.ranking import top_n
+from recsys_spark.forms import vectors
+from recsys_spark.forms.form import Needs, Size
+from recsys_spark.forms.vectors import ITEM_VECTORS
 from recsys_spark.scoring import plan
 from recsys_spark.scoring.plan import Work, planned
 from recsys_spark.scoring.python_memory import Room
@@ -18,10 +21,12 @@ from recsys_spark.scoring.rules import NO_RULES, Rules
 
 GIB, MIB = 1 << 30, 1 << 20
 ROOM = Room(num_workers=2, num_cores=2, num_bytes=16 * GIB, each=None, is_shared_once=True, source="here")
+VECTORS = Needs(shared=100_000 * 129 * 4, ranking=1_381_376)  # of 64 dimensions and a bias
 WORK = Work(
-    num_users=1_000_000, vocabulary=100_000, dim=65, history_length=50, num_left_out=90_000_000, max_left_out=5_000,
-    num_items=20, pool_items=20, num_similar=20, batch_users=256, place_bytes=20, num_counts=100_000,
+    num_users=1_000_000, vocabulary=100_000, history_length=50, num_left_out=90_000_000, max_left_out=5_000,
+    num_items=20, pool_items=20, num_similar=20, batch_users=256, place_bytes=20, num_counts=100_000, models=(VECTORS,),
 )  # fmt: skip
+NETWORK = VECTORS._replace(runtime=700 * MIB, reserved=768 * MIB)
 FILE = 128 * MIB
 
 
@@ -65,14 +70,6 @@ def test_an_arrow_batch_of_long_lists_is_shorter_and_never_empty():
     assert planned(work, ROOM, FILE).arrow_rows == 1
 
 
-def test_the_users_of_a_block_are_those_of_the_ranking_and_no_more_than_a_batch():
-    for pool_items, users in ((20, 256), (4000, top_n.blocks(65, 4000)[1])):
-        made = planned(WORK._replace(pool_items=pool_items), ROOM, FILE)
-        assert (made.block_items, made.block_users) == (768, users)
-    assert users < 256
-    assert planned(WORK._replace(batch_users=64), ROOM, FILE).block_users == 64
-
-
 def test_the_heaviest_user_is_counted():
     light, heavy = (planned(WORK._replace(max_left_out=n), ROOM, FILE) for n in (5_000, 5_000_000))
     assert heavy.worker_bytes - light.worker_bytes > 5_000_000 * 40
@@ -82,23 +79,35 @@ def test_no_more_pairs_are_counted_than_there_are():
     alone = WORK._replace(num_users=1, num_left_out=10**8, max_left_out=10**8)
     twice = alone._replace(num_users=2, num_left_out=2 * 10**8)
     few = alone._replace(num_left_out=0, max_left_out=0)
-    made = [plan.worker_bytes(work, 1, 32_768, 256) for work in (few, alone, twice)]
+    made = [plan.worker_bytes(work, 1) for work in (few, alone, twice)]
     assert made[1] - made[0] < 0.7 * (made[2] - made[0])
 
 
-def test_the_vectors_and_directions_are_shared_by_the_workers_of_a_machine_once_for_each_model():
-    both = 100_000 * (65 + 64) * 4  # vectors, and directions without the bias
-    assert planned(WORK, ROOM, FILE).shared_bytes == both
-    assert planned(WORK._replace(num_models=2), ROOM, FILE).shared_bytes == 2 * both
-
-
-def test_the_weights_between_items_are_shared_too():
-    work = WORK._replace(dim=0, matrix_bytes=80 * MIB, num_models=2)
-    assert planned(work, ROOM, FILE).shared_bytes == 160 * MIB
-    assert (
-        planned(work, ROOM, FILE).worker_bytes
-        == planned(work._replace(matrix_bytes=0), ROOM, FILE).worker_bytes
+def test_what_each_model_shares_is_counted_once_for_a_machine_and_in_no_worker():
+    one, two, none = (
+        planned(WORK._replace(models=models), ROOM, FILE)
+        for models in ((VECTORS,), (VECTORS, VECTORS), (VECTORS._replace(shared=0),))
     )
+    assert [made.shared_bytes for made in (one, two, none)] == [VECTORS.shared, 2 * VECTORS.shared, 0]
+    assert one.worker_bytes == two.worker_bytes == none.worker_bytes
+
+
+def worker_bytes(*models):
+    return planned(WORK._replace(models=models), ROOM, FILE).worker_bytes
+
+
+def test_a_worker_ranks_by_one_model_at_a_time_and_starts_a_library_once():
+    plain, large = VECTORS, VECTORS._replace(ranking=VECTORS.ranking + 17 * MIB)
+    assert worker_bytes(large) - worker_bytes(plain) == 17 * MIB
+    assert worker_bytes(plain, large) == worker_bytes(large)
+    for name in ("beside", "runtime"):
+        more = plain._replace(**{name: 500 * MIB})
+        assert worker_bytes(more) - worker_bytes(plain) == 500 * MIB
+        assert worker_bytes(more, more, plain) == worker_bytes(more)
+
+
+def test_popularity_alone_is_counted_by_the_items():
+    assert worker_bytes(Needs(0, 16 * 100_000)) == worker_bytes()
 
 
 def test_no_more_workers_are_counted_than_there_are_tasks_of_tonight_and_of_the_judged():
@@ -108,39 +117,12 @@ def test_no_more_workers_are_counted_than_there_are_tasks_of_tonight_and_of_the_
     assert planned(WORK, room._replace(num_cores=16), FILE).num_workers == 16
 
 
-def test_a_network_costs_tensorflow_once_for_any_number_of_models():
-    plain = planned(WORK, ROOM, FILE).worker_bytes
-    one, two = (
-        planned(WORK._replace(has_network=True, num_models=n), ROOM, FILE).worker_bytes for n in (1, 2)
-    )
-    assert one - plain > 500 * MIB
-    assert two == one
-
-
 def test_popularity_counts_and_item_ids_lie_in_every_worker():
     none, counts, ids = (
         planned(WORK._replace(num_counts=n, id_bytes=length), ROOM, FILE).worker_bytes
         for n, length in ((0, 16), (10**7, 16), (0, 116))
     )
     assert (counts - none, ids - none) == (12 * 10**7, 100 * 100_000)
-
-
-def test_encoding_long_histories_costs_their_square():
-    made = [
-        planned(WORK._replace(has_network=True, history_length=n), ROOM, FILE).worker_bytes for n in (50, 400)
-    ]
-    assert made[1] - made[0] > 256 * 4 * 4 * (400**2 - 50**2)
-
-
-def test_explanations_by_encoding_again_hold_the_vectors_of_all_listed_items():
-    work = WORK._replace(num_items=1000, pool_items=1000)
-    more = planned(work._replace(is_explained=True), ROOM, FILE).worker_bytes
-    assert more - planned(work, ROOM, FILE).worker_bytes == 256 * 1000 * 65 * 20
-
-
-def test_vectors_of_cold_items_lie_in_every_worker_with_their_directions():
-    more = planned(WORK._replace(num_cold=10_000), ROOM, FILE)
-    assert more.worker_bytes - planned(WORK, ROOM, FILE).worker_bytes == 10_000 * 65 * 4 * 3
 
 
 def test_full_caps_rule_out_a_million_pairs_at_a_time_or_all_of_one_user():
@@ -168,8 +150,7 @@ def test_the_plan_is_logged_in_one_line(caplog):
         planned(WORK, ROOM, FILE)
     [line] = caplog.messages
     assert line.startswith(
-        "plan users=1000000 items=100000 partitions=6 arrow_rows=11520 block_items=768 block_users=256 workers=2 "
-        "worker_mib="
+        "plan users=1000000 items=100000 partitions=6 arrow_rows=11520 workers=2 worker_mib="
     )
     assert line.endswith("shared_mib=49 room_mib=16384")
 
@@ -206,7 +187,7 @@ def test_a_limit_on_addresses_that_no_worker_can_keep_is_refused():
         planned(WORK, ROOM._replace(each=GIB), FILE)
     planned(WORK, ROOM._replace(each=2 * GIB), FILE)
     with pytest.raises(SettingsError, match=r"reserves 3\.\d\d GiB of addresses"):  # TensorFlow's are more
-        planned(WORK._replace(has_network=True), ROOM._replace(each=3 * GIB), FILE)
+        planned(WORK._replace(models=(NETWORK,)), ROOM._replace(each=3 * GIB), FILE)
 
 
 @pytest.mark.parametrize("heaviest", [90, 400_000])
@@ -243,8 +224,12 @@ def said_to_taken(tmp_path, seen, rules=NO_RULES):
     )
     assert done.returncode == 0, done.stderr
     has_caps = rules.max_per_category > 0
+    item_vectors = np.zeros((vocabulary, 65), np.float32)
+    np.save(tmp_path / ITEM_VECTORS, item_vectors)
+    pool_items = 200 if has_caps else 100
+    size = Size(256, pool_items, 256 * pool_items, 50)
     work = Work(
-        len(seen), vocabulary, 65, 50, sum(seen), max(seen), 100, 200 if has_caps else 100, 20, 256,
-        num_counts=vocabulary, num_grouped=vocabulary if has_caps else 0,
+        len(seen), vocabulary, 50, sum(seen), max(seen), 100, pool_items, 20, 256,
+        num_counts=vocabulary, num_grouped=vocabulary if has_caps else 0, models=(vectors.needs(tmp_path, size),),
     )  # fmt: skip
-    return plan.worker_bytes(work, len(seen), *plan.blocks(work)) / int(done.stdout)
+    return plan.worker_bytes(work, len(seen)) / int(done.stdout)

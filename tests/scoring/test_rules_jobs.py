@@ -58,7 +58,7 @@ def recommended(spark, root, rules, **changes):
 
 def test_recommend_keeps_every_rule_of_the_settings_and_check_counts_it(root, spark):
     lists = recommended(spark, root, RULES)
-    # On offer: 2, 4, 5, 7, 8 and 10. Boosted, those of c2 come first; a new one is last; 2 and 3, 4 and 5, ... share
+    # Eligible: 2, 4, 5, 7, 8 and 10. Boosted, those of c2 come first; a new one is last; 2 and 3, 4 and 5, ... share
     # a seller.
     first = {
         4: {"i8"},

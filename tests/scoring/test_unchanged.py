@@ -2,22 +2,24 @@
 
 import datetime as dt
 from collections import Counter
+from dataclasses import replace
 
 import nights
 import numpy as np
 import pytest
-from recsys_spark.scoring.forms import HISTORY
-from recsys_spark.scoring.known_models import KnownModel
+from hand_made import V, items
+from pyspark.sql import functions as F
 from test_list_jobs import USERS, job, lake_of
-from test_ranker import V, items
 
 from recsys_spark import cli, night, tables
 from recsys_spark import config as settings
 from recsys_spark.errors import SettingsError
 from recsys_spark.lake import Lake
 from recsys_spark.ranking.warm_and_cold import ColdItems
-from recsys_spark.scoring import lists, unchanged
+from recsys_spark.scoring import unchanged
+from recsys_spark.scoring.bases import Basis
 from recsys_spark.scoring.rules import ListSettings, Rerank, Rules
+from recsys_spark.scoring.stored_models import StoredModel
 
 D = dt.date(2024, 5, 31)
 NEXT = D + dt.timedelta(days=1)
@@ -187,24 +189,42 @@ OTHERS = [
 ]  # fmt: skip
 
 
-def test_each_column_and_where_lists_end_are_part_of_the_fingerprint(spark):
+def fingerprints(spark, rows, model, **how):
     types = ("user_idx int, user_id string, segment string, age int, is_control boolean, items array<int>, "
              "types array<int>, values array<float>, gaps array<int>, weights array<float>, seen array<int>, "
              "blocked array<int>, shown array<int>")  # fmt: skip
-    rows = [ROW, dict(ROW), *({**ROW, **other} for other in OTHERS)]
     frame = spark.createDataFrame([tuple(row.values()) for row in rows], types)
-    prints = [
-        [row.fingerprint for row in unchanged.with_fingerprint(frame, basis, HISTORY).collect()]
-        for basis in ("one", "other")
-    ]
+    if "bag_items" in how:
+        for name, values in how.items():
+            frame = frame.withColumn(name, F.lit(values))
+    of_rows = unchanged.with_fingerprint(frame, Basis(items(), model), SETTINGS)
+    return [row.fingerprint for row in of_rows.collect()]
+
+
+def test_each_column_and_where_lists_end_are_part_of_the_fingerprint(spark, model):
+    rows = [ROW, dict(ROW), *({**ROW, **other} for other in OTHERS)]
+    other = replace(model, files={"weights": "cd"})
+    prints = [fingerprints(spark, rows, of_model) for of_model in (model, other)]
     assert prints[0][0] == prints[0][1]
     assert len({*prints[0], *prints[1]}) == 2 * (len(rows) - 1)
-    short = [row.fingerprint for row in unchanged.with_fingerprint(frame, "one", ["items"]).collect()]
-    assert (
-        short[0]
-        == short[2 + OTHERS.index({"gaps": [0, 60, 0]})]
-        != short[2 + OTHERS.index({"items": [0, 3, 2]})]
-    )
+
+
+def test_of_the_history_only_what_the_model_reads_is_part_of_the_fingerprint(spark, model):
+    rows = [ROW, *({**ROW, **other} for other in OTHERS)]
+    short = fingerprints(spark, rows, replace(model, name="transitions"))
+    is_other = {repr(other): one != short[0] for other, one in zip(OTHERS, short[1:], strict=True)}
+    unread = [other for other in OTHERS if {"types", "values", "gaps", "weights"} & set(other)]
+    assert [other for other in OTHERS if not is_other[repr(other)]] == unread
+    assert len(unread) == 5
+
+
+def test_bags_are_part_of_the_fingerprint_where_the_model_reads_them(spark, model):
+    bag = {"bag_items": [2, 3], "bag_weights": [1.0, 2.0]}
+    changed = [bag, {**bag, "bag_items": [2, 4]}, {**bag, "bag_weights": [1.0, 3.0]}]
+    by_bags = [fingerprints(spark, [ROW], replace(model, name="ease"), **how)[0] for how in changed]
+    assert len(set(by_bags)) == 3
+    by_history = [fingerprints(spark, [ROW], model, **how)[0] for how in changed]
+    assert len(set(by_history)) == 1
 
 
 SETTINGS = ListSettings(3, 8, 1)
@@ -213,11 +233,13 @@ SETTINGS = ListSettings(3, 8, 1)
 @pytest.fixture
 def model(tmp_path):
     np.save(tmp_path / "trained_items.npy", np.arange(V) > 3)
-    return KnownModel("attention", "v1", D, {"weights": "ab"}, V, "", lambda version: tmp_path)
+    return StoredModel(
+        "self_attention", "vectors", "v1", D, {"weights": "ab"}, V, "", lambda version: tmp_path
+    )
 
 
-def basis(model, settings=SETTINGS, cold=None, **offered):
-    return unchanged.basis(items(**offered), model, settings, cold)
+def basis(model, settings=SETTINGS, cold=None, **catalogue):
+    return unchanged.basis_hash(Basis(items(**catalogue), model, cold), settings)
 
 
 def test_the_basis_is_what_the_lists_of_the_model_are_made_of_and_nothing_else(model):
@@ -268,19 +290,7 @@ def test_the_basis_covers_the_code(model, tmp_path, monkeypatch):
 
 
 def test_the_basis_covers_every_file_of_the_model(model):
-    changed = KnownModel("attention", "v1", D, {"weights": "cd"}, V, "", model.fetch)
-    assert basis(changed) != basis(model)
-
-
-def test_the_sample_is_another_one_each_night_and_of_the_share_asked_for(spark):
-    users = spark.range(20_000).selectExpr("concat('u', id) AS user_id")
-    drawn = [
-        {row.user_id for row in users.where(lists.is_in_share(0.05, "checked", str(day))).collect()}
-        for day in (D, D, NEXT)
-    ]
-    assert drawn[0] == drawn[1]
-    assert all(900 < len(found) < 1100 for found in drawn)
-    assert len(drawn[0] & drawn[2]) < 100
+    assert basis(replace(model, files={"weights": "cd"})) != basis(model)
 
 
 @pytest.mark.slow

@@ -4,12 +4,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from recsys_spark.scoring.choice import chosen
 
 from recsys_spark.ranking.beyond_accuracy import Categories
 from recsys_spark.ranking.caps import caps
 from recsys_spark.ranking.top_n import Lists
-from recsys_spark.scoring import choice
+from recsys_spark.scoring import within_caps as module
+from recsys_spark.scoring.within_caps import within_caps
 
 V = 62
 
@@ -52,7 +52,7 @@ def greedy(ranking, of_item, most, held, wanted):
 @pytest.mark.parametrize("seed", range(30))
 @pytest.mark.parametrize("at_a_time", [1, V, 3 * V, 1 << 20])
 def test_lists_within_caps_are_the_walk_through_the_whole_ranking(seed, at_a_time, monkeypatch):
-    monkeypatch.setattr(choice, "CLOSED_PAIRS", at_a_time)
+    monkeypatch.setattr(module, "CLOSED_PAIRS", at_a_time)
     rng = np.random.default_rng(seed)
     num_users, num_items, most = 7, 8, int(rng.integers(1, 4))
     num_groups = int(rng.integers(1, 9))  # few of them leave lists short
@@ -63,7 +63,7 @@ def test_lists_within_caps_are_the_walk_through_the_whole_ranking(seed, at_a_tim
     held = rng.integers(2, V, (num_users, 2)) * (rng.random((num_users, 2)) < 0.5)
     wanted = rng.integers(0, num_items + 1, num_users)
     asked = []
-    lists, is_capped = chosen(
+    lists, is_capped = within_caps(
         ranked_by(rankings, asked), wanted, num_items, 10,
         capped_by(of_item, num_groups, most), held,
     )  # fmt: skip
@@ -91,7 +91,7 @@ def test_what_an_earlier_pool_gave_counts_in_the_next():
     )  # nine of one group, six and five of others
     of_item = [[], [], *([0] for _ in first), *([1] for _ in second), *([2] for _ in third)]
     ranking, asked = [*first, *second, *third], []
-    lists, _ = chosen(ranked_by([ranking], asked), np.array([6]), 6, 10, capped_by(of_item, 3, 2))
+    lists, _ = within_caps(ranked_by([ranking], asked), np.array([6]), 6, 10, capped_by(of_item, 3, 2))
     assert lists.item_idx.tolist() == [[2, 3, 11, 12, 17, 18]]
     assert asked == [10, 10]  # the first pool ends within the second group
 
@@ -105,8 +105,10 @@ def test_re_ordering_chooses_among_what_the_caps_leave_of_the_pools():
         kept = pool.item_idx[0, : pool.num_items[0]][::-1][:4]
         return Lists(kept[None, :], np.arange(4.0)[None, ::-1], np.array([len(kept)]))
 
-    limits = capped_by(of_item, 2, 3)
+    capped_to = capped_by(of_item, 2, 3)
     asked = []
-    lists, is_capped = chosen(ranked_by([ranking], asked), np.array([4]), 4, 6, limits, reorder=backwards)
+    lists, is_capped = within_caps(
+        ranked_by([ranking], asked), np.array([4]), 4, 6, capped_to, reorder=backwards
+    )
     assert lists.item_idx.tolist() == [[3, 6, 4, 2]]  # 2, 4, 6, the pool; then 3, the one that was missing
     assert is_capped.tolist() == [True] and asked == [6, 6]

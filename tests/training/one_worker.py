@@ -21,15 +21,16 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from recsys_spark.errors import TrainingError
-from recsys_spark.models import self_attention_network as nets
+from recsys_spark.models import self_attention as nets
 from recsys_spark.networks import draws, losses, targets
+from recsys_spark.networks.network import Items, named
 from recsys_spark.tables import DataFile
 from recsys_spark.training.columns import ColumnType
 from recsys_spark.training.feed import Feed
 
 V, W, LEARNING_RATE, SEED, EPOCHS = 97, 6, 0.05, 1, 3
 COUNTS = np.array([0, 0, *range(3, V + 1)])
-FEATURES = np.random.default_rng(3).normal(size=(V, 2)).astype(np.float32)
+ITEMS = Items(COUNTS, np.random.default_rng(3).normal(size=(V, 2)).astype(np.float32))
 COLUMNS = {
     name: ColumnType("float32" if name in ("values", "weights") else "int32", W)
     for name in ("items", "types", "values", "gaps", "weights", "mask")
@@ -90,9 +91,9 @@ class Pointwise(nets.SelfAttention):  # type: ignore[misc]
 
 def network(negatives: str, num_negatives: int) -> nets.SelfAttention:
     if negatives == "pointwise":
-        return Pointwise(nets.Settings(V, W - 1, 1, 8, 1, 2, 0.0, 0), FEATURES, COUNTS, SEED)
+        return Pointwise(nets.Settings(V, W - 1, 1, 8, 1, 2, 0.0, 0), ITEMS, SEED)
     settings = nets.Settings(V, W - 1, 1, 8, 1, 2, 0.0, num_negatives, negatives)
-    return nets.SelfAttention(settings, FEATURES, COUNTS, SEED)
+    return nets.SelfAttention(settings, ITEMS, SEED)
 
 
 def main(tasks: list[dict[str, Any]]) -> None:
@@ -127,7 +128,7 @@ def main(tasks: list[dict[str, Any]]) -> None:
             checkpoint_steps=1,
             cluster=watched,
         )
-        weights = {name: np.asarray(variable) for name, variable in nets.named(net).items()}
+        weights = {name: np.asarray(variable) for name, variable in named(net).items()}
         np.savez(f"{task['out']}-{cluster.worker}.npz", sent=json.dumps(sent), **weights)
     cluster.from_chief(float)
 

@@ -19,8 +19,9 @@ import pytest
 import tensorflow as tf
 from one_worker import EPOCHS, LEARNING_RATE, SEED, V
 
-from recsys_spark.models import self_attention_network as nets
+from recsys_spark.models import self_attention as nets
 from recsys_spark.networks import draws, targets
+from recsys_spark.networks.network import named
 
 pytestmark = pytest.mark.slow
 
@@ -116,8 +117,8 @@ def of_one(folder: Path, loss: str, optimizer: str) -> nets.SelfAttention:
 def test_two_workers_end_with_the_weights_of_one_with_both_batches(
     folder: Path, loss: str, optimizer: str
 ) -> None:
-    expected = nets.named(of_one(folder, loss, optimizer))
-    before = nets.named(one_worker.network(*LOSSES[loss]))
+    expected = named(of_one(folder, loss, optimizer))
+    before = named(one_worker.network(*LOSSES[loss]))
     for name, variable in expected.items():
         found = [weights(folder, f"{loss}-{optimizer}", worker)[name] for worker in range(2)]
         np.testing.assert_array_equal(found[0], found[1], err_msg=name)

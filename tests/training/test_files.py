@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from recsys_spark.training.data import Data, ValidationData, what_lacks
 
 from recsys_spark.errors import BadDataError, LakeError
 from recsys_spark.forms.item_tower import Columns
 from recsys_spark.tables import DataFile
 from recsys_spark.training import files
 from recsys_spark.training.columns import ColumnType
+from recsys_spark.training.lessons import Lesson, ValidationFiles, what_lacks
 from recsys_spark.training.petastorm_adapter import RowGroup, read_row_groups
 
 
@@ -156,13 +156,51 @@ def test_a_scheme_whose_package_is_missing_says_which_to_install() -> None:
         files.located("box://lake/a.parquet")
 
 
-def test_training_users_are_counted_on_what_only_fsspec_knows() -> None:
-    uri = "memory://lake/windows.parquet"
+def of(
+    name: str, twin: list[DataFile], published: list[DataFile] | None = None
+) -> dict[str, dict[str, Lesson]]:
+    parts = {"twin": twin, "published": twin if published is None else published}
+    columns, end = Columns([], [], []), dt.datetime(2024, 3, 1)
+    return {name: {role: Lesson(files, None, pa.table({}), columns, end) for role, files in parts.items()}}
+
+
+def written(name: str, rows: pa.Table) -> DataFile:
+    uri = f"memory://lake/{name}.parquet"
     with fsspec.open(uri, "wb") as file:
-        pq.write_table(pa.table({"window": [1, 0, 0]}), file)
-    data = Data([DataFile(uri, (3,))], pa.table({}), Columns([], [], []), dt.datetime(2024, 3, 1))
-    valid = ValidationData(pa.table({}), [], [])
-    assert what_lacks(data, data, valid, 3) == "twin_users=2 min_train_users=3"
-    gone = data._replace(sequences=[DataFile("memory://lake/gone.parquet", (3,))])
+        pq.write_table(rows, file)
+    return DataFile(uri, (rows.num_rows,))
+
+
+WINDOWS = pa.table({"window": [1, 0, 0]})
+SOMEBODY = ValidationFiles(pa.table({"user_idx": [2]}), [], [])
+
+
+def test_training_users_are_counted_on_what_only_fsspec_knows() -> None:
+    windows = written("windows", WINDOWS)
+    assert what_lacks(of("x", [windows]), SOMEBODY, 3) == "x_twin_users=2 min_train_users=3"
+    assert what_lacks(of("x", [windows]), SOMEBODY, 2) is None
+    gone = DataFile("memory://lake/gone.parquet", (3,))
     with pytest.raises(BadDataError, match=r"memory://lake/gone\.parquet: cannot be read: no such file"):
-        what_lacks(gone, data, valid, 3)
+        what_lacks(of("x", [gone]), SOMEBODY, 3)
+
+
+def test_both_roles_of_every_recommender_need_users_and_of_other_examples_each_row_is_one() -> None:
+    windows, bags = written("windows", WINDOWS), written("bags", pa.table({"user_idx": [2, 3, 4]}))
+    few = written("few", pa.table({"user_idx": [2]}))
+    assert what_lacks(of("x", [bags]), None, 3) is None
+    assert what_lacks(of("x", [windows]) | of("y", [bags]), None, 2) is None
+    assert (
+        what_lacks(of("x", [windows]) | of("y", [bags], [few]), None, 2)
+        == "y_published_users=1 min_train_users=2"
+    )
+
+
+def test_who_learns_from_no_examples_needs_no_users_of_them() -> None:
+    assert what_lacks(of("x", []), None, 9) is None
+
+
+def test_where_something_is_chosen_somebody_must_be_there_to_choose_on() -> None:
+    nobody = ValidationFiles(pa.table({"user_idx": pa.array([], pa.int32())}), [], [])
+    windows = written("windows", WINDOWS)
+    assert what_lacks(of("x", [windows]), nobody, 2) == "valid_users=0"
+    assert what_lacks(of("x", [windows]), None, 2) is None

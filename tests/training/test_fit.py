@@ -15,6 +15,7 @@ from tensorflow.python.summary.summary_iterator import summary_iterator
 
 from recsys_spark.errors import BadDataError, TrainingError
 from recsys_spark.models.self_attention import SelfAttention, Settings
+from recsys_spark.networks.network import Items
 from recsys_spark.tables import DataFile
 from recsys_spark.training import checkpoints
 from recsys_spark.training.columns import ColumnType
@@ -23,7 +24,7 @@ from recsys_spark.training.fit import Fitted, Judge, fit
 from recsys_spark.training.optimizers import optimizer
 
 V, W = 10, 5
-tf.config.experimental.enable_op_determinism()  # as `twins.train` does
+tf.config.experimental.enable_op_determinism()  # as `by_network.fitting` does
 IDENTITY = {"data": "1" * 64, "settings": "2" * 64}
 SETTINGS = Settings(V, W - 1, 1, 8, 1, 2, 0.3, 0)
 COLUMNS = {
@@ -54,7 +55,7 @@ def write(path: Path, weight: float = 1.0) -> Feed:
 
 
 def network() -> SelfAttention:
-    return SelfAttention(SETTINGS, np.ones((V, 2), np.float32), np.array([0, 0] + [3] * (V - 2)), 1)
+    return SelfAttention(SETTINGS, Items(np.array([0, 0] + [3] * (V - 2)), np.ones((V, 2), np.float32)), 1)
 
 
 @pytest.fixture(scope="module")

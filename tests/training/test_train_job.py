@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from pyspark.sql import SparkSession
-from recsys_spark.training.index_hash import prefix_hash
 
 from recsys_spark import config, tables
+from recsys_spark.forms import folder as folders
+from recsys_spark.forms import item_tower, vectors
 from recsys_spark.lake import Lake
-from recsys_spark.models import artifacts, item_tower, self_attention
+from recsys_spark.models import self_attention
+from recsys_spark.networks.network import Items, assign
+from recsys_spark.scoring.index_hash import prefix_hash
 
 D = dt.date(2024, 3, 1)
 AT = dt.datetime(2024, 2, 1)
@@ -140,12 +143,20 @@ def test_there_is_a_twin_and_a_published_model_with_their_data_ends(models: list
     assert [row["data_end"] for row in models] == [night, night - dt.timedelta(days=14)]
 
 
-def test_the_manifest_tells_rows_epochs_index_and_seed(models: list[dict[str, Any]]) -> None:
+def test_what_code_reads_are_columns(models: list[dict[str, Any]]) -> None:
+    epochs = json.loads(models[1]["manifest"])["epochs"]
+    for row in models:
+        assert (row["form"], row["learns_from"]) == ("vectors", "sequence_examples")
+        assert (row["split"], row["num_items"], row["epochs"]) == ("time", 2 + NUM_ITEMS, epochs)
+        assert row["item_index_hash"] == prefix_hash([(i, f"i{i}") for i in range(2, 14)], 14)
+        assert (row["start_version"], row["members"]) == (None, [])
+        assert row["version"] == folders.version_of(dict(row["files"]))
+
+
+def test_the_manifest_tells_rows_epochs_and_seed(models: list[dict[str, Any]]) -> None:
     published, twin = (json.loads(row["manifest"]) for row in models)
     assert published["rows_per_epoch"] == twin["rows_per_epoch"] == NUM_USERS
     assert published["epochs"] == twin["epochs"] == len(published["log"])
-    assert twin["num_items"] == 2 + NUM_ITEMS
-    assert twin["item_index_hash"] == prefix_hash([(i, f"i{i}") for i in range(2, 14)], 14)
     assert twin["settings"]["seed"] == 1
     assert max(entry["ndcg"] for entry in twin["log"]) > 0.6  # each item is equally popular: 0.49 by chance
 
@@ -171,8 +182,8 @@ def test_too_few_validation_users_choose_no_epochs(lake: Lake, tmp_path: Path) -
 def test_negatives_and_augmentation_are_settings(
     lake: Lake, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    twin = run(lake, tmp_path, *(f"train.{option}" for option in options))[1]
-    manifest, stored = json.loads(twin["manifest"]), artifacts.load_settings(lake.get_model(twin["version"]))
+    twin = run(lake, tmp_path, *(f"self_attention.{option}" for option in options))[1]
+    manifest, stored = json.loads(twin["manifest"]), folders.load_settings(lake.get_model(twin["version"]))
     for name, value in (option.split("=") for option in options):
         assert str(stored[name]) == str(manifest["settings"][name]) == value
     assert max(entry["ndcg"] for entry in manifest["log"]) > 0.55
@@ -182,7 +193,7 @@ def test_the_stored_model_is_whole_and_ranks_the_planted_item_first(
     lake: Lake, models: list[dict[str, Any]]
 ) -> None:
     folder = lake.get_model(models[0]["version"])
-    artifacts.verify(folder, dict(models[0]["files"]))
+    folders.verify(folder, dict(models[0]["files"]))
     histories = [events([item(user, place) for place in range(1, 5)], LENGTH) for user in range(NUM_ITEMS)]
     dtypes = {
         "items": np.int32,
@@ -192,8 +203,8 @@ def test_the_stored_model_is_whole_and_ranks_the_planted_item_first(
         "weights": np.float32,
     }
     rows = {name: np.array([history[name] for history in histories], kind) for name, kind in dtypes.items()}
-    scores = self_attention.load_encoder(folder, 1)(rows) @ artifacts.load_item_vectors(folder).T
-    scores[:, ~artifacts.load_trained_items(folder)] = -np.inf
+    scores = self_attention.encoder(folder, 1)(rows) @ folders.load_array(folder / vectors.ITEM_VECTORS).T
+    scores[:, ~folders.load_trained_items(folder)] = -np.inf
     for user, history in enumerate(histories):
         scores[user, history["items"]] = -np.inf
     assert np.mean(scores.argmax(axis=1) == [item(user, 5) for user in range(NUM_ITEMS)]) > 0.6
@@ -202,21 +213,19 @@ def test_the_stored_model_is_whole_and_ranks_the_planted_item_first(
 def test_the_stored_tower_is_the_networks_own_with_the_id_unknown(
     lake: Lake, models: list[dict[str, Any]]
 ) -> None:
-    from recsys_spark.models import self_attention_network as nets
-
     columns = item_tower.Columns(FEATURES, [0.0, 0.0], [1.0, 1.0])
     for row in models:
         folder = lake.get_model(row["version"])
-        network = nets.from_weights(
-            nets.Settings(**artifacts.load_settings(folder)), artifacts.load_weights(folder)
-        )
+        weights = folders.load_arrays(folder / vectors.WEIGHTS)
+        settings = self_attention.Settings(**folders.load_settings(folder))
+        network = self_attention.SelfAttention(settings, Items(weights["item_counts"], weights["features"]))
+        assign(network, weights)
         projection = np.asarray(network.feature_projection)
         network.feature_projection.assign(projection * [[1], [0]])  # without what the category says
-        rest = network.item_vectors()[artifacts.load_trained_items(folder)].mean(axis=0)  # all are as rare
-        content = item_tower.Content(**json.loads(row["manifest"])["content"])
-        tower = item_tower.Tower(content, artifacts.load_array(folder / artifacts.ITEM_TOWER, None))
-        got, _ = item_tower.vectors(np.array([[9.0, 1.0]], np.float32), columns, tower)
-        np.testing.assert_allclose(got[0], rest + np.append(projection[1], 0), rtol=1e-4, atol=1e-5)
+        rest = network.item_vectors()[folders.load_trained_items(folder)].mean(axis=0)  # all are as rare
+        features = np.array([[9.0, 1.0]], np.float32)
+        vector, _ = item_tower.vectors(features, columns, item_tower.load(folder))
+        np.testing.assert_allclose(vector[0], rest + np.append(projection[1], 0), rtol=1e-4, atol=1e-5)
 
 
 def test_running_again_gives_equal_rows(lake: Lake, models: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -236,7 +245,7 @@ def test_an_item_first_seen_after_the_cut_changes_nothing(
     [
         ("train.enabled=false", "train.enabled"),
         ("recommend.recommenders=popularity", "recommend.recommenders"),
-        ("train.min_train_users=61", "twin_users=60 min_train_users=61"),
+        ("train.min_train_users=61", "self_attention_twin_users=60 min_train_users=61"),
     ],
 )
 def test_too_little_or_switched_off_trains_nothing_and_says_why(

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 import pytest
 from pyspark.sql import SparkSession
-from recsys_spark.training.index_hash import prefix_hash
 
 from recsys_spark import cli, config, tables
 from recsys_spark.errors import BadDataError
+from recsys_spark.forms import folder as folders
+from recsys_spark.forms import item_item
+from recsys_spark.forms.form import Eligible
 from recsys_spark.lake import Lake
-from recsys_spark.models import artifacts, transitions
-from recsys_spark.ranking.item_item import ItemItem, top_n
-from recsys_spark.training import transitions as training
+from recsys_spark.models import transitions
+from recsys_spark.scoring.index_hash import prefix_hash
 
 D = dt.date(2024, 3, 1)
 AT = dt.datetime(2024, 2, 1)
@@ -104,12 +104,24 @@ def test_there_is_a_twin_and_a_published_model_with_their_data_ends(models: list
     assert models[0]["version"] != models[1]["version"]
 
 
-def test_the_manifest_tells_rows_settings_and_index(models: list[dict[str, Any]]) -> None:
+def test_what_code_reads_are_columns(models: list[dict[str, Any]]) -> None:
+    for row in models:
+        assert (row["form"], row["learns_from"], row["split"]) == ("item_item", "sequence_examples", "time")
+        assert row["num_items"] == V
+        assert row["item_index_hash"] == prefix_hash([(i, f"i{i}") for i in range(2, V)], V)
+        assert (row["epochs"], row["start_version"], row["members"], row["state_files"]) == (
+            None,
+            None,
+            [],
+            [],
+        )
+        assert row["version"] == folders.version_of(dict(row["files"]))
+
+
+def test_the_manifest_tells_rows_and_settings(models: list[dict[str, Any]]) -> None:
     published, twin = (json.loads(row["manifest"]) for row in models)
     assert published["data"]["rows"] == twin["data"]["rows"] == NUM_USERS
     assert published["data"]["sha256"] != twin["data"]["sha256"]
-    assert twin["num_items"] == V
-    assert twin["item_index_hash"] == prefix_hash([(i, f"i{i}") for i in range(2, V)], V)
     assert twin["settings"] == config.load().transitions.model_dump()
 
 
@@ -117,21 +129,20 @@ def test_the_stored_model_is_whole_and_lists_what_comes_next_before_what_is_popu
     lake: Lake, models: list[dict[str, Any]]
 ) -> None:
     folder = lake.get_model(models[0]["version"])
-    artifacts.verify(folder, dict(models[0]["files"]))
-    model = transitions.load(folder)
-    assert model.trained_items.tolist() == [False, False, *[True] * (NUM_ITEMS + 1)]
-    matrix = ItemItem(model.starts, model.neighbours, model.weights)
+    folders.verify(folder, dict(models[0]["files"]))
+    form = item_item.load(folder)
+    assert form.is_trained.tolist() == [False, False, *[True] * (NUM_ITEMS + 1)]
+    rank = form.ranking(Eligible(form.is_trained.astype(np.int32), np.array([[0.0, 1.0]])))
     users = np.arange(NUM_ITEMS)
     for length in (1, 3):  # also users with a single event
         history = np.zeros((NUM_ITEMS, LENGTH), np.int64)
         for user in users:
             history[user, -length:] = [2 + (user + place) % NUM_ITEMS for place in range(length)]
-        weights = transitions.history_weights(history, model.history_decay)
         seen = (np.repeat(users, LENGTH), history.ravel())
-        best = top_n(history, weights, matrix, model.trained_items, 2, seen).item_idx
+        best = rank({"items": history})(users, np.zeros_like(users), 2, seen).item_idx
         expected = 2 + (users + length) % NUM_ITEMS
         assert best[:, 0].tolist() == expected.tolist()
-    counts = np.bincount(model.neighbours, model.weights)
+    counts = np.bincount(form.matrix.neighbours, form.matrix.weights)
     assert counts.argmax() == POPULAR
 
 
@@ -150,7 +161,7 @@ def test_neither_partitions_nor_items_first_seen_after_the_cut_change_anything(
 def test_the_pieces_handed_to_the_driver_do_not_matter(
     spark: SparkSession, lake: Lake, models: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_ROWS_AT_ONCE", 300)  # three items a piece
+    monkeypatch.setattr(transitions, "_ROWS_AT_ONCE", 300)  # three items a piece
     assert run(spark, lake) == models
 
 
@@ -163,26 +174,22 @@ def test_every_setting_makes_another_model(
     changed = run(spark, lake, f"transitions.{option}")[0]
     assert changed["version"] != models[0]["version"]
     name, value = option.split("=")
-    assert artifacts.load_settings(lake.get_model(changed["version"]))[name] == float(value)
-    model = transitions.load(lake.get_model(changed["version"]))
-    assert name != "max_neighbours" or np.diff(model.starts).max() == 2
+    folder = lake.get_model(changed["version"])
+    assert folders.load_settings(folder)[name] == float(value)
+    assert name != "max_neighbours" or np.diff(item_item.load(folder).matrix.starts).max() == 2
 
 
 def test_an_item_without_features_is_refused(spark: SparkSession, lake: Lake) -> None:
     windows = lake.read(spark, tables.SEQUENCE_EXAMPLES, D, cut="night")
-    features = lake.read_rows(tables.ITEM_FEATURES, D, cut="night")
-    items = features.filter(pc.less(features["item_idx"], POPULAR))
-    settings = training.Settings(**config.load().transitions.model_dump())
-    sources = {"twin": training.Source(windows, items, AT)}
     with pytest.raises(BadDataError, match="item_idx 14, expected below 14"):
-        training.train(sources, lake.read_rows(tables.ITEM_INDEX), settings, lambda *_: None)
+        transitions.fit(windows, np.full(POPULAR, 20), config.load().transitions.model_dump())
 
 
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
         ("train.enabled=false", "train.enabled"),
-        ("train.min_train_users=61", "twin_users=60 min_train_users=61"),
+        ("train.min_train_users=61", "transitions_twin_users=60 min_train_users=61"),
     ],
 )
 def test_too_little_or_switched_off_trains_nothing_and_says_why(

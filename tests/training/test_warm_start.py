@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 from test_train_job import AT, NUM_USERS, D, lake_with, run, write_night
 
 from recsys_spark import tables
 from recsys_spark.errors import TrainingError
+from recsys_spark.forms.item_tower import Columns
 from recsys_spark.lake import Lake
-from recsys_spark.models.self_attention import SelfAttention, Settings, named
-from recsys_spark.training import data, warm
+from recsys_spark.models.self_attention import SelfAttention, Settings
+from recsys_spark.networks.network import Items, named
+from recsys_spark.training import warm
+from recsys_spark.training.lessons import Earlier, Lesson
 from recsys_spark.training.optimizers import optimizer
 
 NEXT = D + dt.timedelta(days=1)
@@ -50,7 +54,7 @@ def test_each_model_starts_from_its_own_kind(
 ) -> None:
     for before, now in zip(nights[1], warmed, strict=True):
         assert before["role"] == now["role"]
-        assert manifest(now)["warm_start"]["from_version"] == before["version"]
+        assert manifest(now)["warm_start"]["from_version"] == now["start_version"] == before["version"]
         assert manifest(now)["warm_start"]["from_run_date"] == str(D)
 
 
@@ -115,10 +119,28 @@ def test_a_start_on_other_item_numbers_is_refused(
     nights: tuple[Lake, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     lake = nights[0]
-    earlier = warm.Earlier(lake.read_rows(tables.MODELS), NEXT, lake.get_model)
     ids = [(idx, f"other{idx}") for idx in range(2, 16)]
+    earlier = Earlier(lake.read_rows(tables.MODELS), NEXT, ids, lake.get_model)
+    end = AT.replace(tzinfo=dt.UTC) + dt.timedelta(days=90)
+    lesson = Lesson([], None, pa.table({}), Columns([], [], []), end)
     with pytest.raises(TrainingError, match="its 14 item numbers are not a prefix of item_index"):
-        warm.start(earlier, "twin", AT.replace(tzinfo=dt.UTC) + dt.timedelta(days=90), ids)
+        warm.start(earlier, "self_attention", "twin", lesson)
+    assert warm.start(earlier, "another_network", "twin", lesson) is None
+
+
+def test_a_start_without_the_state_of_its_training_is_refused(
+    nights: tuple[Lake, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    lake = nights[0]
+    rows = lake.read_rows(tables.MODELS)
+    bare = rows.drop_columns("state_files").append_column(
+        "state_files", pa.nulls(len(rows), rows["state_files"].type)
+    )
+    earlier = Earlier(bare, NEXT, [(idx, f"i{idx}") for idx in range(2, 16)], lake.get_model)
+    end = AT.replace(tzinfo=dt.UTC) + dt.timedelta(days=90)
+    lesson = Lesson([], None, pa.table({}), Columns([], [], []), end)
+    with pytest.raises(TrainingError, match="was stored without the optimizer's state; set train.warm_start"):
+        warm.start(earlier, "self_attention", "twin", lesson)
 
 
 def test_without_an_earlier_model_the_start_is_cold(spark: SparkSession, tmp_path: Path) -> None:
@@ -130,26 +152,22 @@ def test_without_an_earlier_model_the_start_is_cold(spark: SparkSession, tmp_pat
 def test_rows_keep_their_places_features_go_by_name_and_new_rows_keep_their_start() -> None:
     def network(num_items: int, num_features: int, seed: int) -> SelfAttention:
         counts = np.array([0, 0] + [3] * (num_items - 2))
-        return SelfAttention(
-            Settings(num_items, 4, 1, 8, 1, 2, 0.0, 0),
-            np.ones((num_items, num_features), np.float32),
-            counts,
-            seed,
-        )
+        items = Items(counts, np.ones((num_items, num_features), np.float32))
+        return SelfAttention(Settings(num_items, 4, 1, 8, 1, 2, 0.0, 0), items, seed)
 
     before, now, fresh = network(5, 3, 1), network(7, 2, 2), network(7, 2, 2)
     was, is_ = (optimizer("adagrad", 0.1, n.trainable_variables) for n in (before, now))
-    settings = data.Settings(**dict.fromkeys(data.Settings._fields, 1))  # the same ones both nights
     for slot in was.variables:
         slot.assign_add(slot * 0 + 1)
     earlier = warm.Start(
         "v" * 64,
         D,
+        before.settings._asdict(),
         {name: np.asarray(variable) for name, variable in named(before).items()},
         {name: np.asarray(slot) for name, slot in warm.slots_of(was, before).items()},
-        {"feature_names": ["price", "age", "gone"], "settings": settings._asdict()},
+        {"feature_names": ["price", "age", "gone"], "optimizer": "adagrad"},
     )
-    warm.apply(earlier, now, is_, settings, ["age", "new"])
+    warm.apply(earlier, now, is_, "adagrad", ["age", "new"])
     old, new, start = (named(network) for network in (before, now, fresh))
     np.testing.assert_array_equal(new["item_embedding"][:5], old["item_embedding"])
     np.testing.assert_array_equal(new["item_embedding"][5:], start["item_embedding"][5:])

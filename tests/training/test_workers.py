@@ -16,10 +16,16 @@ from pyspark.sql import SparkSession
 from test_train_job import OPTIONS, D, job, lake_with
 
 from recsys_spark import cli, config, tables
+from recsys_spark.forms import folder as folders
 from recsys_spark.lake import Lake
-from recsys_spark.models import artifacts, self_attention
+from recsys_spark.models import self_attention
 
-IN_BATCH = ("num_workers=2", "batch_size=16", "negatives=in_batch", "checkpoint_steps=1")
+IN_BATCH = (
+    "train.num_workers=2",
+    "train.checkpoint_steps=1",
+    "self_attention.batch_size=16",
+    "self_attention.negatives=in_batch",
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +36,8 @@ def root(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(spark: SparkSession, root: Path, work_dir: Path, *options: str) -> cli.Outcome:
-    given = [f"lake.root={root}", f"train.work_dir={work_dir}", *(f"train.{option}" for option in options)]
-    return cli.execute("train", job.run, config.load(options=[*OPTIONS, *given]), D, lambda: spark)
+    settings = config.load(options=[*OPTIONS, f"lake.root={root}", f"train.work_dir={work_dir}", *options])
+    return cli.execute("train", job.run, settings, D, lambda: spark)
 
 
 def rows(root: Path) -> list[dict[str, Any]]:
@@ -56,10 +62,10 @@ def test_two_workers_write_both_models_and_scoring_loads_them(
         manifest = json.loads(row["manifest"])
         assert (manifest["num_workers"], manifest["rows_per_epoch"]) == (2, 60)
         folder = Lake(str(root)).get_model(row["version"])
-        artifacts.verify(folder, dict(row["files"]))
+        folders.verify(folder, dict(row["files"]))
         histories: dict[str, Any] = {n: np.ones((3, 4), np.int32) for n in ("items", "types", "gaps")}
         histories |= {name: np.ones((3, 4), np.float32) for name in ("values", "weights")}
-        assert np.isfinite(self_attention.load_encoder(folder, 1)(histories)).all()
+        assert np.isfinite(self_attention.encoder(folder, 1)(histories)).all()
     log = json.loads(models[1]["manifest"])["log"]
     assert max(entry["ndcg"] for entry in log) > 0.6  # 0.49 by chance
 
@@ -98,7 +104,11 @@ def worker_process(worker: int) -> int:
             ours = os.getpid() in ancestors(int(folder.name))
         except OSError:  # it has ended
             continue
-        if b"recsys_spark.training.worker" in command and f'"index": {worker}}}'.encode() in env and ours:
+        if (
+            b"recsys_spark.training.worker_process" in command
+            and f'"index": {worker}}}'.encode() in env
+            and ours
+        ):
             return int(folder.name)
     raise LookupError(f"no process of worker {worker}")
 
@@ -113,7 +123,7 @@ def ancestors(process: int) -> set[int]:
 
 def test_fewer_slots_than_workers_is_told_at_once(spark: SparkSession, root: Path, tmp_path: Path) -> None:
     clock = time.monotonic()
-    outcome = train(spark, root, tmp_path, "num_workers=3")
+    outcome = train(spark, root, tmp_path, "train.num_workers=3")
     assert time.monotonic() - clock < 10
     assert outcome.exit_status == 10
     assert outcome.message == (

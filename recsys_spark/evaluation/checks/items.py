@@ -60,8 +60,8 @@ def items_of(
     item_idx = rows["item_idx"].to_numpy()
     num = int(item_idx.max(initial=0)) + 1
     categories = _groups(rows["categories"], item_idx, num)
-    names = rows["item_id"].to_pylist() if blocked_items else []
-    blocked = _flags(item_idx[[name in set(blocked_items) for name in names]] if names else [], num)
+    is_blocked = _is_one_of(rows["item_id"].combine_chunks(), blocked_items)
+    blocked = _flags(item_idx[is_blocked], num)
     blocked |= _with_category(rows["categories"], item_idx, num, blocked_categories)
     segments = [frozenset(names or ()) for names in rows["segments"].to_pylist()]
     sets = tuple(dict.fromkeys([frozenset[str](), *segments]))
@@ -83,8 +83,12 @@ def items_of(
 def _with_category(column: pa.ChunkedArray, item_idx: Array, num: int, names: Sequence[str]) -> Flags:
     values = column.combine_chunks()
     row = np.asarray(pc.list_parent_indices(values))
-    is_one = pc.fill_null(pc.is_in(values.flatten(), pa.array(list(names), pa.string())), False)
-    return _flags(item_idx[row[is_one.to_numpy(zero_copy_only=False)]], num)
+    return _flags(item_idx[row[_is_one_of(values.flatten(), names)]], num)
+
+
+def _is_one_of(values: pa.Array, names: Sequence[str]) -> Flags:
+    is_one = pc.is_in(values, pa.array(list(names), pa.string()))
+    return np.asarray(pc.fill_null(is_one, False).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _groups(column: pa.ChunkedArray, item_idx: Array, num: int) -> Groups:
@@ -99,9 +103,9 @@ def _groups(column: pa.ChunkedArray, item_idx: Array, num: int) -> Groups:
     return Groups(np.concatenate([[0], np.cumsum(sizes)]), coded.indices.to_numpy(), len(coded.dictionary))
 
 
-def _flags(item_idx: Array | list[int], num: int) -> Flags:
+def _flags(item_idx: Array, num: int) -> Flags:
     flags = np.zeros(num, np.bool_)
-    flags[np.asarray(item_idx, np.int64)] = True
+    flags[item_idx] = True
     return flags
 
 

@@ -39,7 +39,10 @@ def broken_rules(
         num: Counter[str] = Counter()
         for batch in batches:
             num.update(broken_in(opened(batch, left_out), shared.value, num_items, rules))
-        yield pa.RecordBatch.from_pydict({"rule": [*num], "num_broken": [*num.values()]})
+        yield pa.RecordBatch.from_arrays(
+            [pa.array(list(num), pa.string()), pa.array(list(num.values()), pa.int64())],
+            ["rule", "num_broken"],
+        )
 
     counted: Counter[str] = Counter()
     for row in through_python(by_user, work, "rule string, num_broken long").collect():

@@ -95,8 +95,11 @@ def opened(batch: pa.RecordBatch, left_out: Sequence[str]) -> Users:
 
 
 def pairs(column: pa.ListArray) -> Pairs:
-    """Every (row, element) of lists; null rows have none."""
-    return Pairs(rows_of(column), column.flatten().to_numpy(zero_copy_only=False))
+    """Every (row, element) of lists; null rows have none, and an item that is null is 0."""
+    elements = column.flatten()
+    if pa.types.is_integer(elements.type):
+        elements = pc.fill_null(elements, 0)  # of scores, nulls become NaN
+    return Pairs(rows_of(column), elements.to_numpy(zero_copy_only=False))
 
 
 def rows_of(column: pa.ListArray) -> Array:

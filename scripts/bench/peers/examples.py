@@ -1,4 +1,4 @@
-"""Two million training examples, written as the features job writes its own: by Spark, in hashed order, into a lake."""
+"""Training examples, written as the features job writes its own: by Spark, in hashed order, into a lake."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from recsys_spark.lake import Lake
 from recsys_spark.tables import DataFile
 from recsys_spark.tables.contract import CUT, FLOAT, INT, INTS, RUN_DATE, table
 from recsys_spark.training.columns import ColumnType
-from recsys_spark.transforms import examples
+from recsys_spark.transforms import timelines
 
-ROWS, LENGTH, VOCABULARY = 2_000_000, 50, 100_000
+LENGTH, VOCABULARY = 50, 100_000
 COLUMNS = {
     "user_idx": ColumnType("int32"),
     "item_idx": ColumnType("int32"),
@@ -38,17 +38,17 @@ _TABLE = table(
 _DATE = dt.date(2024, 1, 31)
 
 
-def write(folder: Path) -> list[DataFile]:
-    """Write the examples into a lake below `folder`; returns the committed files."""
+def write(folder: Path, num_rows: int) -> list[DataFile]:
+    """Write so many examples into a lake below `folder`; returns the committed files."""
     settings = config.load(["local"], [f"lake.root={folder}", "spark.master=local[2]"])
     spark = cli.session(settings, "bench")
     lake = Lake(str(folder))
-    lake.write(spark, _TABLE, _DATE, _rows(spark), row_group_rows=settings.features.row_group_rows)
+    lake.write(spark, _TABLE, _DATE, _rows(spark, num_rows), row_group_rows=settings.features.row_group_rows)
     spark.stop()
     return list(lake.files(_TABLE, _DATE, "night"))
 
 
-def _rows(spark: SparkSession) -> DataFrame:
+def _rows(spark: SparkSession, num_rows: int) -> DataFrame:
     def drawn(salt: str, limit: int, *more: Column) -> Column:
         return (F.pmod(F.xxhash64("id", F.lit(salt), *more), F.lit(limit)) + 2).cast("int")
 
@@ -58,7 +58,7 @@ def _rows(spark: SparkSession) -> DataFrame:
         places,
         lambda place: F.when(place > LENGTH - num_events, drawn("history", VOCABULARY, place)).otherwise(0),
     )
-    rows = spark.range(ROWS).select(
+    rows = spark.range(num_rows).select(
         drawn("user", VOCABULARY).alias("user_idx"),
         drawn("item", VOCABULARY).alias("item_idx"),
         F.pmod(F.xxhash64("id", F.lit("label")), F.lit(2)).cast("float").alias("label"),
@@ -66,4 +66,4 @@ def _rows(spark: SparkSession) -> DataFrame:
         F.lit("night").alias("cut"),
         F.lit(_DATE).alias("run_date"),
     )
-    return examples.in_hashed_order(rows)
+    return rows.sortWithinPartitions(timelines.user_order(), "user_idx", "item_idx")

@@ -10,8 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import SparkSession
-from recsys_spark.scoring.forms import Vectors
-from recsys_spark.scoring.known_models import LoadedModel
 
 from recsys_spark.scoring.catalogue import Catalogue, catalogue
 
@@ -28,7 +26,7 @@ def factors(folder: Path, name: str, rows: int, seed: int) -> Path:
 
 
 def write_users(folder: Path, num_users: int, num_items: int, heaviest: int = 0) -> Path:
-    """Rows as `lists.with_history` makes them, in four files a part; user u's number rides in its newest gap.
+    """Rows as `user_rows.with_history` makes them, in four files a part; user u's number rides in its newest gap.
 
     Args:
         heaviest: distinct items that one more user has seen; 0: there is no such user.
@@ -108,19 +106,6 @@ def items(num_items: int) -> Catalogue:
         }
     )
     return catalogue(features, counts)
-
-
-def load(user_factors: str, item_factors: str) -> LoadedModel:
-    """A model whose user vector is looked up."""
-    users, vectors = np.load(user_factors, mmap_mode="r"), np.load(item_factors, mmap_mode="r")
-
-    def encode(histories: Any) -> Any:
-        return users[histories["gaps"][:, -1]]
-
-    is_trained = np.arange(len(vectors)) >= 2
-    return LoadedModel(
-        "factors", "bench", Vectors(encode, vectors, vectors), is_trained
-    )  # no list is item-based
 
 
 def als(spark: SparkSession, folder: Path, user_factors: Path, item_factors: Path) -> ALSModel:

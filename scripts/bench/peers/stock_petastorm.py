@@ -1,4 +1,4 @@
-"""Petastorm's own conversion: `python -m peers.stock_petastorm FILE...` prints rows and seconds of each reading.
+"""Petastorm's own conversion: `python -m peers.stock_petastorm REPEATS FILE...` prints rows and seconds of each.
 
 Today's pyarrow needs names and a data set that petastorm can open; worker, pool, conversion and tf.data glue are
 petastorm's as published. So are its faults: it may lose rows, which the count shows.
@@ -20,7 +20,7 @@ from petastorm import arrow_reader_worker, make_batch_reader, reader
 from petastorm.etl import dataset_metadata
 from petastorm.tf_utils import make_petastorm_dataset
 
-BATCH, THREADS, REPEATS = 4096, 2, 4
+BATCH, THREADS = 4096, 2
 
 
 class Piece:
@@ -57,10 +57,11 @@ def main() -> None:
     reader.pq = dataset_metadata.pq = arrow_reader_worker.pq = stand_in
     print(f"petastorm {petastorm_names.SUPPORTED}", file=sys.stderr)
     found = []
-    for _ in range(REPEATS):
+    repeats, *files = sys.argv[1:]
+    for _ in range(int(repeats)):
         began, rows = time.perf_counter(), 0
         with make_batch_reader(
-            sys.argv[1:], schema_fields=["user_idx", "item_idx", "label", "history"],
+            files, schema_fields=["user_idx", "item_idx", "label", "history"],
             workers_count=THREADS, num_epochs=1,
         ) as opened:  # fmt: skip
             for batch in make_petastorm_dataset(opened).rebatch(BATCH):
