@@ -1,11 +1,9 @@
 """Make the lists: for the gate those of the twin and of popularity, for readers tonight's own.
 
-Reads   user_features, histories, seen_items, blocked_items, item_features, segment_popularity  cuts test, night
-        bags             cuts test, night: where a model reads them
+Reads   user_features, item_features, segment_popularity, histories, seen_items, blocked_items, bags  cuts test, night
         truth            cut test: only these users are judged
         recommendations  of the last nights: what was shown too often stays out
-        item_index       a model that learnt other numbers is refused; which items were known at cut test
-        feature_columns  what tonight's features are, for the item tower of a model
+        item_index, feature_columns   a model that learnt other numbers is refused; which items it can rank by features
         models           the newest twin and the newest published model, young enough
         lists            of the newest night before, those that still hold are kept (recommend.only_changed)
 Writes  segment_lists    what a visitor without an id gets, a list a segment
@@ -27,6 +25,7 @@ from recsys_spark.lake import Lake
 from recsys_spark.scoring import (
     bases,
     catalogue,
+    fingerprint,
     index_hash,
     lists,
     partitions,
@@ -37,7 +36,7 @@ from recsys_spark.scoring import (
     unchanged,
     user_rows,
     workload,
-)  # fmt: skip
+)
 from recsys_spark.scoring.rules import ListSettings, Rerank, Rules
 
 
@@ -45,13 +44,10 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     """Write every list of the run date, or nothing if the workers have too little memory for it."""
     how, rules = config.recommend, Rules(**config.rules.model_dump(include=set(Rules._fields)))
     settings = ListSettings.of(how.model_dump(), Rerank(**config.rerank.model_dump()), rules.num_new_items)
-    sizes = workload.Sizes(how.num_similar, config.features.history_length)
     split = splits.Split(run_date, config.split.kind, config.split.valid_days, config.split.test_days)
     ends, yesterday = splits.cut_ends(split), run_date - dt.timedelta(days=1)
-
     stored = lake.read_rows(tables.MODELS, until=run_date)
     item_ids = index_hash.ids_of(lake.read_rows(tables.ITEM_INDEX))
-    item_index = lake.read(spark, tables.ITEM_INDEX)
     users, items, about, of_cut = {}, {}, {}, {}
     for cut, role, judged_on in (("test", "twin", split.kind), ("night", "published", None)):
         read = partial(lake.read, spark, run_date=run_date, cut=cut)
@@ -63,48 +59,40 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
             blocked=read(tables.BLOCKED_ITEMS),
             bags=read(tables.BAGS) if models.reads_bags(how.recommenders) else None,
         )
-        facts = rows(tables.ITEM_FEATURES, columns=catalogue.COLUMNS)
         wanted = stored_models.Wanted(role, run_date, how.max_model_age_days, ends[cut], judged_on)
-        of_cut[cut] = bases.Basis(
-            catalogue.catalogue(facts, rows(tables.SEGMENT_POPULARITY), rules, run_date.toordinal()),
-            stored_models.newest(stored, how.recommenders, wanted, item_ids, lake.get_model),
-        )
+        model = stored_models.newest(stored, how.recommenders, wanted, item_ids, lake.get_model)
+        facts = rows(tables.ITEM_FEATURES, columns=catalogue.COLUMNS)
+        popular = rows(tables.SEGMENT_POPULARITY)
+        of_cut[cut] = bases.Basis(catalogue.catalogue(facts, popular, rules, run_date.toordinal()), model)
         if how.cold_items == "by_features":
-            columns, end = rows(tables.FEATURE_COLUMNS), ends[cut] if judged_on else None
-            of_cut[cut] = bases.with_cold(of_cut[cut], items[cut], columns, item_index, end)
+            index, end = lake.read(spark, tables.ITEM_INDEX), ends[cut] if judged_on else None
+            of_cut[cut] = bases.with_cold(of_cut[cut], items[cut], rows(tables.FEATURE_COLUMNS), index, end)
     if nights := config.rules.max_nights and config.rules.of_nights:
         live = lake.read(
-            spark, tables.RECOMMENDATIONS, since=run_date - dt.timedelta(days=nights), until=yesterday
+            spark, tables.RECOMMENDATIONS, since=run_date - dt.timedelta(nights), until=yesterday
         )
         shown = user_rows.shown_often(live, users["night"], items["night"], config.rules.max_nights)
         about["night"] = about["night"]._replace(shown=shown)
     past, now = of_cut["test"], of_cut["night"]
-
-    judged = user_rows.only_judged(users["test"], lake.read(spark, tables.TRUTH, run_date, cut="test"))
-    judged = user_rows.with_history(user_rows.with_control(judged, 0.0), about["test"])
-    active = user_rows.with_control(user_rows.only_active(users["night"]), how.control_share)
-    active = user_rows.with_history(active, about["night"])
+    judged = user_rows.judged(
+        users["test"], lake.read(spark, tables.TRUTH, run_date, cut="test"), about["test"]
+    )
+    active = user_rows.active(users["night"], how.control_share, about["night"])
     earlier = None
     if how.only_changed and now.model:
-        active = unchanged.with_fingerprint(active, now, settings)
+        active = fingerprint.with_fingerprint(active, now, settings)
         if nights_before := lake.dates(tables.LISTS, until=yesterday):
             earlier = lake.read(spark, tables.LISTS, nights_before[-1], cut="night")
     with unchanged.parted(active, earlier, how.checked_share, run_date) as parted:
-        work = workload.work(parted.to_rank, judged, past, now, settings, sizes)
-        room = python_memory.of_session(spark, how.python_memory)
-        planned = plan.planned(work, room, how.file_mib * python_memory.MIB)
+        work = workload.work(parted.to_rank, judged, past, now, settings, config.features.history_length)
+        planned = plan.planned(work, python_memory.of_session(spark, how.python_memory), how.file_mib << 20)
         with partitions.arrow_batches(spark, planned.arrow_rows, planned.arrow_bytes):
             unchanged.refuse_different(parted, now, settings, run_date)
-            similar = similar_items.similar_items(items["night"], now, settings, how.num_similar, run_date)
+            similar = similar_items.similar_items(items["night"], now, settings, run_date)
             lake.write_rows(tables.SEGMENT_LISTS, run_date, catalogue.segment_lists(now.items, how.num_items))
             lake.write(spark, tables.ITEM_LISTS, run_date, similar)
-            tonight = partitions.in_ranges(parted.ranked, planned.num_partitions)
-            judged = partitions.in_file_order(judged.repartition(planned.judged_partitions, "user_id"))
-            parts = [
-                lists.lists(tonight, now, settings, lists.Lot("night", run_date)),
-                *unchanged.as_they_are(parted),
-                *lists.judged_lists(judged, past, settings, run_date),
-            ]
+            parts = unchanged.night_lists(parted, now, settings, run_date, planned.num_partitions)
+            parts += lists.judged_lists(judged, past, settings, run_date, planned.judged_partitions)
             lake.write_made(tables.LISTS, run_date, parts)
 
 

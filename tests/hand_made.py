@@ -10,9 +10,9 @@ from recsys_spark.forms.item_item import ItemItem, Weighing
 from recsys_spark.forms.vectors import Vectors
 from recsys_spark.ranking.item_item import ItemWeights
 from recsys_spark.scoring.catalogue import catalogue
+from recsys_spark.scoring.loaded_models import LoadedModel
 from recsys_spark.scoring.ranker import ranker as packed
 from recsys_spark.scoring.rules import NO_RULES, ListSettings
-from recsys_spark.scoring.stored_models import LoadedModel
 
 RNG = np.random.default_rng(1)
 V, LENGTH = 30, 4

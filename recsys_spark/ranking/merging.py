@@ -93,3 +93,19 @@ def _points(pool: Lists, by: str) -> Array:
         least = pool.scores[np.arange(len(pool.scores)), np.maximum(pool.num_items - 1, 0)][:, None]
         points = np.where(np.isinf(between), 1.0, (pool.scores - least) / between)
     return np.where(is_filled(pool), points, 0.0)
+
+
+def put_behind(lists: Lists, tail: Lists) -> None:
+    """Put each tail behind its row's list, in place.
+
+    Behind other items each score is one below the score before it: they have another scale.
+    """
+    if not tail.num_items.any():
+        return
+    rows, step = np.nonzero(is_filled(tail))
+    place = lists.num_items[rows] + step
+    last = lists.scores[rows, np.maximum(lists.num_items[rows] - 1, 0)]
+    is_tail = lists.num_items[rows] > 0
+    lists.item_idx[rows, place] = tail.item_idx[rows, step]
+    lists.scores[rows, place] = np.where(is_tail, last - (step + 1), tail.scores[rows, step])
+    lists.num_items[:] += tail.num_items

@@ -14,8 +14,9 @@ from recsys_spark import tables
 from recsys_spark.forms.form import HISTORY
 from recsys_spark.models import POPULARITY
 from recsys_spark.python_tasks import Made
-from recsys_spark.scoring import stored_models
+from recsys_spark.scoring import loaded_models, stored_models
 from recsys_spark.scoring.bases import Basis
+from recsys_spark.scoring.partitions import in_file_order
 from recsys_spark.scoring.ranker import ranker
 from recsys_spark.scoring.rules import ListSettings, Rerank
 from recsys_spark.scoring.user_rows import BAG_COLUMNS, read_columns
@@ -45,10 +46,10 @@ def lists(users: DataFrame, basis: Basis, settings: ListSettings, lot: Lot) -> M
     users = users.drop(*(name for name in (*HISTORY, *BAG_COLUMNS) if name not in read))
     shared = users.sparkSession.sparkContext.broadcast((basis.items, basis.cold))
     model, num_threads = basis.model, settings.num_threads
-    load = partial(stored_models.load, model, num_threads) if model else None
+    load = partial(loaded_models.load, model, num_threads) if model else None
 
     def rank(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        stored_models.cap_threads(num_threads)
+        loaded_models.cap_threads(num_threads)
         packed = None
         for batch in batches:
             if packed is None:  # not before the first batch: a partition without users loads nothing
@@ -61,7 +62,9 @@ def lists(users: DataFrame, basis: Basis, settings: ListSettings, lot: Lot) -> M
     return Made(users, rank, tables.LISTS.schema)
 
 
-def judged_lists(users: DataFrame, basis: Basis, settings: ListSettings, run_date: dt.date) -> list[Made]:
+def judged_lists(
+    users: DataFrame, basis: Basis, settings: ListSettings, run_date: dt.date, num_partitions: int
+) -> list[Made]:
     """The lists of cut test: by popularity, by the twin, by each member of a blend.
 
     Those of a re-ranked twin also as they were before, to see what it cost.
@@ -71,6 +74,7 @@ def judged_lists(users: DataFrame, basis: Basis, settings: ListSettings, run_dat
         basis: of cut test.
     """
     by = judged_by(basis, settings)
+    users = in_file_order(users.repartition(num_partitions, "user_id"))
     return [
         lists(users, recommender, how, Lot("test", run_date, judged_as=name))
         for name, (recommender, how) in by.items()

@@ -10,21 +10,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys_spark.forms import form as forms
-from recsys_spark.forms.form import BAG, HISTORY, Explain, Rank, Users
+from recsys_spark.forms.form import Explain, Rank, Users
 from recsys_spark.forms.item_based import NAME as ITEM_BASED
 from recsys_spark.forms.reasons import Reasons, nothing
 from recsys_spark.models import POPULARITY
 from recsys_spark.ranking import left_out as pairs
-from recsys_spark.ranking import rerank, warm_and_cold
-from recsys_spark.ranking.item_item import UserItems
+from recsys_spark.ranking import merging, rerank, warm_and_cold
 from recsys_spark.ranking.left_out import LeftOut
 from recsys_spark.ranking.top_n import Lists, empty_lists, is_filled
 from recsys_spark.ranking.warm_and_cold import ColdItems
-from recsys_spark.scoring import columns, list_rows
+from recsys_spark.scoring import columns, list_rows, user_batches
 from recsys_spark.scoring.catalogue import Catalogue
+from recsys_spark.scoring.loaded_models import LoadedModel
 from recsys_spark.scoring.rules import ListSettings
-from recsys_spark.scoring.stored_models import LoadedModel
-from recsys_spark.scoring.user_rows import BAG_COLUMNS, LEFT_OUT
+from recsys_spark.scoring.user_rows import LEFT_OUT
 from recsys_spark.scoring.within_caps import Reorder, within_caps
 
 TOO_FEW = "too_few_candidates"
@@ -67,7 +66,7 @@ class Ranker:
         num_by_model = lists.num_items.copy()
         is_rest_capped = self._fill_up(users, group, left_out, wanted, lists, new)
         num_before_new = lists.num_items.copy()
-        _put_behind(lists, new)
+        merging.put_behind(lists, new)
         is_by_model = num_by_model > 0
         return list_rows.record_batch(
             users,
@@ -102,7 +101,7 @@ class Ranker:
         is_item_based = np.zeros(len(users), np.bool_)
         if self.model is None or self.rank is None:
             return lists, reasons, is_capped, is_item_based
-        known = users_of(users, len(self.model.form.is_trained))
+        known = user_batches.users_of(users, len(self.model.form.is_trained))
         if known is None:
             return lists, reasons, is_capped, is_item_based
         num_known = forms.num_known(known, self.model.form.is_trained)
@@ -174,7 +173,7 @@ class Ranker:
         pool_items = num_items if self.items.caps is None else 2 * num_items
         placed = np.concatenate([new.item_idx, lists.item_idx], axis=1)
         popular, is_capped = within_caps(rank, missing, num_items, pool_items, self.items.caps, placed)
-        _put_behind(lists, popular)
+        merging.put_behind(lists, popular)
         return is_capped
 
     def _filled_by(
@@ -223,43 +222,3 @@ def ranker(
     rank = form.ranking(eligible, cold)
     explain = form.explaining(eligible, settings.num_reasons, settings.explain, cold)
     return Ranker(items, model, rank, explain, settings, few, cold)
-
-
-def users_of(batch: pa.RecordBatch, vocabulary: int) -> Users | None:
-    """What a form reads of users, from the columns of `user_rows.with_history` that are there; None: nobody has any.
-
-    Args:
-        vocabulary: V; items numbered V or above become unknown.
-    """
-    names, users = batch.schema.names, dict[str, Any]()
-    has_bags = BAG_COLUMNS[0] in names
-    length = max(columns.longest(batch["items"]), has_bags) if "items" in names else 0
-    if length:
-        users = {name: columns.matrix(batch[name], length) for name in HISTORY if name in names}
-        users["items"] = forms.only_known(users["items"], vocabulary)
-    if has_bags:
-        items, weights = (batch[name] for name in BAG_COLUMNS)
-        starts = np.concatenate([[0], np.cumsum(columns.lengths(items))])
-        users[BAG] = UserItems(
-            starts,
-            forms.only_known(items.flatten().to_numpy(), vocabulary),
-            weights.flatten().to_numpy(),
-            True,
-        )
-    return users or None
-
-
-def _put_behind(lists: Lists, tail: Lists) -> None:
-    """Put each tail behind its row's list, in place.
-
-    Behind other items each score is one below the score before it: they have another scale.
-    """
-    if not tail.num_items.any():
-        return
-    rows, step = np.nonzero(is_filled(tail))
-    place = lists.num_items[rows] + step
-    last = lists.scores[rows, np.maximum(lists.num_items[rows] - 1, 0)]
-    is_tail = lists.num_items[rows] > 0
-    lists.item_idx[rows, place] = tail.item_idx[rows, step]
-    lists.scores[rows, place] = np.where(is_tail, last - (step + 1), tail.scores[rows, step])
-    lists.num_items[:] += tail.num_items

@@ -41,6 +41,7 @@ class ListSettings(NamedTuple):
     num_new_items: int = 0
     rerank: Rerank = Rerank()
     item_based_max_events: int = 0
+    num_similar: int = 0
 
     @classmethod
     def of(cls, section: Mapping[str, Any], rerank: Rerank, num_new_items: int) -> ListSettings:

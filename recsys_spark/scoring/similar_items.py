@@ -15,11 +15,11 @@ from recsys_spark import tables
 from recsys_spark.forms.form import Similar, only_known
 from recsys_spark.python_tasks import through_python
 from recsys_spark.ranking.top_n import is_filled
-from recsys_spark.scoring import columns, stored_models
+from recsys_spark.scoring import columns, loaded_models
 from recsys_spark.scoring.bases import Basis
 from recsys_spark.scoring.catalogue import Catalogue
+from recsys_spark.scoring.loaded_models import LoadedModel
 from recsys_spark.scoring.rules import ListSettings
-from recsys_spark.scoring.stored_models import LoadedModel
 
 _RANKED = StructType([f for f in tables.ITEM_LISTS.schema if f.name != "run_date"])
 
@@ -28,7 +28,6 @@ def similar_items(
     item_features: DataFrame,
     basis: Basis,
     settings: ListSettings,
-    num_similar: int,
     run_date: dt.date,
 ) -> DataFrame:
     """One row of ITEM_LISTS for each item the model was trained on; no row without a model."""
@@ -39,13 +38,15 @@ def similar_items(
     def rank(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         if model is None:
             return
-        stored_models.cap_threads(num_threads)
+        loaded_models.cap_threads(num_threads)
         similar = None
         for batch in batches:
-            loaded = stored_models.load(model, num_threads)
+            loaded = loaded_models.load(model, num_threads)
             similar = similar or loaded.form.similar(shared.value.eligible.of_form(loaded.form.is_trained))
             for start in range(0, batch.num_rows, batch_items):
-                yield _lists(batch.slice(start, batch_items), shared.value, loaded, similar, num_similar)
+                yield _lists(
+                    batch.slice(start, batch_items), shared.value, loaded, similar, settings.num_similar
+                )
 
     return through_python(frame, rank, _RANKED).withColumn("run_date", F.lit(run_date))
 

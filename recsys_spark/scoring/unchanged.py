@@ -7,17 +7,12 @@ go into its fingerprint; where tonight's is that of the earlier list, ranking ag
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
-from importlib import resources
-from importlib.metadata import distributions
-from importlib.resources.abc import Traversable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import DataFrame
@@ -25,23 +20,18 @@ from pyspark.sql import functions as F
 
 from recsys_spark import tables
 from recsys_spark.errors import KeptListError
-from recsys_spark.forms import folder as folders
 from recsys_spark.models import POPULARITY
 from recsys_spark.python_tasks import Made
-from recsys_spark.ranking.beyond_accuracy import Categories
-from recsys_spark.scoring import lists, stored_models
+from recsys_spark.scoring import lists
 from recsys_spark.scoring.bases import Basis
-from recsys_spark.scoring.partitions import in_file_order
+from recsys_spark.scoring.partitions import in_file_order, in_ranges
 from recsys_spark.scoring.ranker import NEW_ITEMS
 from recsys_spark.scoring.rules import ListSettings
-from recsys_spark.scoring.user_rows import LEFT_OUT, is_in_share, read_columns
+from recsys_spark.scoring.user_rows import is_in_share
 
 log = logging.getLogger(__name__)
 
-# Packages that decide the last bit of a score, beside this one's own code.
-_PACKAGES = ("numpy", "numba", "llvmlite", "keras", "tensorflow", "tensorflow-cpu")
 _LEAST_CHECKED = 20  # users on average, however small the share
-_OF_USER = ("segment", "age", "is_control")
 _MADE = (
     "items",
     "scores",
@@ -72,76 +62,6 @@ class Parted(NamedTuple):
     def to_rank(self) -> DataFrame:
         """All who are ranked, be it to compare."""
         return self.ranked if self.checked is None else self.ranked.unionByName(self.checked[0])
-
-
-def basis_hash(basis: Basis, settings: ListSettings) -> str:
-    """sha256 of what the lists of a night share: model, code, settings, who may get what, caps, cold items.
-
-    Of the catalogue only what the model can rank counts: another item that comes or goes changes no list that
-    the model alone has filled. Fetches the model.
-
-    Args:
-        basis: with a model.
-    """
-    digest = hashlib.sha256()
-    for part in _parts(basis, settings):
-        data = part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
-        digest.update(len(data).to_bytes(8))  # so that what ends one part cannot begin the next
-        digest.update(data)
-    return digest.hexdigest()
-
-
-def _parts(basis: Basis, settings: ListSettings) -> Iterator[Any]:
-    items, model, cold = basis
-    if model is None:
-        return
-    is_trained = folders.load_trained_items(model.fetch(model.version))
-    num_items = max(len(is_trained), int(cold.item_idx.max()) + 1 if cold else 0)
-    yield [(name, package.version) for name in _PACKAGES for package in distributions(name=name)]
-    yield list(_sources(resources.files("recsys_spark")))
-    yield model.name, sorted(model.files.items())  # a blend's name their members' versions
-    yield settings._replace(batch_users=0, num_threads=0)  # neither decides what a list holds
-    eligible = items.eligible
-    yield from (eligible.of_form(is_trained).kind, eligible.factors, eligible.segments, eligible.age_limits)
-    if items.caps is not None:
-        starts = items.caps.starts[: num_items + 1]
-        groups = items.caps.groups[: starts[-1]]
-        yield from (starts, groups, items.caps.most[groups])
-    if settings.rerank.by != "none":
-        yield from _first(items.categories, num_items)
-    if cold is not None:
-        yield from cold
-
-
-def _sources(folder: Traversable) -> Iterator[tuple[str, str]]:
-    """Name and sha256 of every Python file: the package's version does not say what a checkout has changed."""
-    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
-        if entry.is_dir():
-            yield from _sources(entry)
-        elif entry.name.endswith(".py"):
-            yield entry.name, hashlib.sha256(entry.read_bytes()).hexdigest()
-
-
-def _first(categories: Categories, num_items: int) -> tuple[Any, Any]:
-    starts = categories.starts[: num_items + 1]
-    return starts, categories.codes[: starts[-1]]
-
-
-def with_fingerprint(users: DataFrame, basis: Basis, settings: ListSettings) -> DataFrame:
-    """Set `fingerprint`, 64 bits of a hash over the user's row and all that the lists of a night share.
-
-    Args:
-        users: as `user_rows.with_history` gives them.
-        basis: with a model.
-    """
-    read = read_columns(stored_models.reads(basis.model, settings.rerank.by))
-    # xxhash64 passes over nulls and over where a list ends: so say which are null, and how long lists are.
-    parts = [F.lit(basis_hash(basis, settings))]
-    for name in _OF_USER:
-        parts += [F.isnull(name), F.col(name)]
-    for name in (*read, *LEFT_OUT):
-        parts += [F.coalesce(F.size(name), F.lit(-1)), F.col(name)]
-    return users.withColumn("fingerprint", F.xxhash64(*parts))
 
 
 def only_by_model(lists: DataFrame) -> DataFrame:
@@ -187,11 +107,18 @@ def parted(users: DataFrame, earlier: DataFrame | None, share: float, run_date: 
         same.unpersist()
 
 
-def as_they_are(parted: Parted) -> list[Made]:
-    """Rows of LISTS that are kept, for the workers to write: quicker than Spark, and as ranked ones are."""
-    if parted.kept is None:
-        return []
-    return [Made(tables.LISTS.check(in_file_order(parted.kept)), iter, tables.LISTS.schema)]
+def night_lists(
+    parted: Parted, basis: Basis, settings: ListSettings, run_date: dt.date, num_partitions: int
+) -> list[Made]:
+    """Rows of LISTS of cut night, in ranges of users: those that are ranked, and those that are kept.
+
+    The workers write the kept ones too: quicker than Spark, and as ranked ones are.
+    """
+    ranked = in_ranges(parted.ranked, num_partitions)
+    parts = [lists.lists(ranked, basis, settings, lists.Lot("night", run_date))]
+    if parted.kept is not None:
+        parts.append(Made(tables.LISTS.check(in_file_order(parted.kept)), iter, tables.LISTS.schema))
+    return parts
 
 
 def refuse_different(parted: Parted, basis: Basis, settings: ListSettings, run_date: dt.date) -> None:

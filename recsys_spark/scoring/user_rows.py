@@ -54,6 +54,16 @@ class About(NamedTuple):
     bags: DataFrame | None = None
 
 
+def active(user_features: DataFrame, control_share: float, about: About) -> DataFrame:
+    """Who gets a list tonight, with the control group and all that ranking has to know."""
+    return with_history(with_control(only_active(user_features), control_share), about)
+
+
+def judged(user_features: DataFrame, truth: DataFrame, about: About) -> DataFrame:
+    """Who is judged, with all that ranking has to know; nobody is in the control group."""
+    return with_history(with_control(only_judged(user_features, truth), 0.0), about)
+
+
 def with_history(users: DataFrame, about: About) -> DataFrame:
     """Add the lists of HISTORIES, what users may not get, and bags; null where there is none. What `lists` takes.
 

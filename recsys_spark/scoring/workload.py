@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys_spark import models
 from recsys_spark.forms.form import Size
-from recsys_spark.scoring import stored_models
+from recsys_spark.scoring import loaded_models
 from recsys_spark.scoring.bases import Basis
 from recsys_spark.scoring.lists import judged_by
 from recsys_spark.scoring.plan import PLACE_BYTES, REASON_BYTES, Work, num_places
@@ -17,26 +15,15 @@ from recsys_spark.scoring.rules import ListSettings
 from recsys_spark.scoring.user_rows import BAG_COLUMNS, LEFT_OUT
 
 
-class Sizes(NamedTuple):
-    """Settings that decide about memory alone.
-
-    Attributes:
-        num_similar: similar items for each item.
-        history_length: L.
-    """
-
-    num_similar: int
-    history_length: int
-
-
 def work(
-    users: DataFrame, judged: DataFrame, past: Basis, now: Basis, settings: ListSettings, sizes: Sizes
+    users: DataFrame, judged: DataFrame, past: Basis, now: Basis, settings: ListSettings, history_length: int
 ) -> Work:
     """Count the work; runs a Spark job over the users, and fetches the models to this machine.
 
     Args:
         users, judged: as `user_rows.with_history` gives them.
         past, now: of the cuts test and night.
+        history_length: L.
     """
     counted, items = _counted(users, judged), now.items
     stored = {basis.model.version: basis.model for basis in (past, now) if basis.model}
@@ -47,12 +34,12 @@ def work(
     counts = Work(
         counted["num_users"],
         max([known, *(model.num_items for model in stored.values())]),
-        sizes.history_length,
+        history_length,
         counted["num_left_out"],
         counted["max_left_out"],
         settings.num_items,
         settings.pool_items(items.caps is not None),
-        sizes.num_similar,
+        settings.num_similar,
         settings.batch_users,
         place_bytes=PLACE_BYTES + (REASON_BYTES * settings.num_reasons if has_reasons else 0),
         num_reasons=settings.num_reasons,
@@ -72,7 +59,7 @@ def work(
         num_cold=sum(len(basis.cold.item_idx) for basis in (past, now) if basis.cold),
         is_explained=settings.explain,
     )
-    return counts._replace(models=tuple(stored_models.needs(model, size) for model in stored.values()))
+    return counts._replace(models=tuple(loaded_models.needs(model, size) for model in stored.values()))
 
 
 def _counted(users: DataFrame, judged: DataFrame) -> dict[str, int]:

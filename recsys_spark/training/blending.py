@@ -20,7 +20,7 @@ from recsys_spark.forms.form import BAG, Eligible, Form
 from recsys_spark.ranking import merging
 from recsys_spark.ranking.item_item import UserItems
 from recsys_spark.ranking.top_n import Lists
-from recsys_spark.scoring import stored_models
+from recsys_spark.scoring import loaded_models, stored_models
 from recsys_spark.training import validation
 from recsys_spark.training.by_arrays import read_bags
 from recsys_spark.training.by_network import columns
@@ -86,7 +86,7 @@ def _weights(
         log.warning("too_few_users_to_fit_weights num=%d: all are 1", users.num_users)
         return (1.0,) * len(rows)
     forms = [
-        stored_models.load(stored_models.of_row(row, common.get), common.settings.num_threads).form
+        loaded_models.load(stored_models.of_row(row, common.get), common.settings.num_threads).form
         for row in rows
     ]
     best = fitted_weights(users, common.valid, forms, section)

@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 
 from recsys_spark import tables
 from recsys_spark.lake import Lake
-from recsys_spark.scoring import unchanged
+from recsys_spark.scoring import fingerprint, unchanged
 
 CHECKED = 0.01
 
@@ -52,7 +52,7 @@ def nothing_changed(spark: SparkSession, folder: Path, size: Size) -> tuple[dict
     """The figures and the ratios."""
     users = spark.read.parquet(str(scored.write_users(folder, size.users, size.items)))
     shared = basis(folder, size.users, size.items)
-    users = unchanged.with_fingerprint(users, shared, SETTINGS)
+    users = fingerprint.with_fingerprint(users, shared, SETTINGS)
     rank = partial(ranked, folder=folder, num_users=size.users, num_items=size.items)
     write(folder / "earlier", rank(users))
     earlier = Lake(str(folder / "earlier")).read(spark, tables.LISTS, DAY)
@@ -60,7 +60,7 @@ def nothing_changed(spark: SparkSession, folder: Path, size: Size) -> tuple[dict
     def keep() -> None:
         with unchanged.parted(users, earlier, CHECKED, DAY) as parted:
             unchanged.refuse_different(parted, shared, SETTINGS, DAY)
-            write(folder / "later", rank(parted.ranked), *unchanged.as_they_are(parted))
+            write(folder / "later", *unchanged.night_lists(parted, shared, SETTINGS, DAY, 2))
 
     rounds = in_rounds(size.rounds, ranked=lambda: write(folder / "again", rank(users)), kept=keep)
     everybody, kept = medians(rounds)

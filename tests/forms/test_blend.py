@@ -11,13 +11,14 @@ import pytest
 from recsys_spark.errors import BadDataError
 from recsys_spark.forms import blend
 from recsys_spark.forms import folder as folders
-from recsys_spark.forms.blend import Blend, Blending, merge
+from recsys_spark.forms.blend import Blend, Blending
 from recsys_spark.forms.form import Eligible, Size
 from recsys_spark.forms.inner_product import directions
 from recsys_spark.forms.item_item import ItemItem, Weighing
 from recsys_spark.forms.vectors import Vectors
 from recsys_spark.ranking import left_out
 from recsys_spark.ranking.item_item import ItemWeights
+from recsys_spark.ranking.merging import merge
 from recsys_spark.ranking.top_n import Lists
 
 V, POOL = 40, 12
@@ -62,7 +63,7 @@ def as_rows(ranked: Lists) -> list[list[tuple[int, float]]]:
 
 def test_by_ranks_an_item_gets_of_each_member_its_weight_over_60_and_the_rank() -> None:
     one, other = lists([(7, 9.0), (5, 2.0), (3, 1.0)]), lists([(5, 0.5), (8, 0.25)])
-    [got] = as_rows(merge([one, other], Blending("ranks", (1.0, 0.5), 3)))
+    [got] = as_rows(merge([one, other], (1.0, 0.5), "ranks"))
     expected = {5: 1 / 62 + 0.5 / 61, 7: 1 / 61, 3: 1 / 63, 8: 0.5 / 62}
     assert [item for item, _ in got] == [5, 7, 3, 8]
     assert [score for _, score in got] == pytest.approx([expected[item] for item, _ in got])
@@ -70,13 +71,13 @@ def test_by_ranks_an_item_gets_of_each_member_its_weight_over_60_and_the_rank() 
 
 def test_by_scores_the_best_gets_1_the_last_nominated_0_and_equal_ones_1_each() -> None:
     one, other = lists([(7, 9.0), (5, 3.0), (3, 1.0)]), lists([(5, 0.5), (8, 0.5)])
-    [got] = as_rows(merge([one, other], Blending("scores", (2.0, 0.5), 3)))
+    [got] = as_rows(merge([one, other], (2.0, 0.5), "scores"))
     assert got == [(7, 2.0), (5, 2 * 0.25 + 0.5), (8, 0.5), (3, 0.0)]
 
 
 def test_equal_points_stand_by_item_idx_and_empty_rankings_give_nothing() -> None:
     one, other = lists([(9, 1.0)], [(4, 1.0)], []), lists([(2, 7.0)], [], [])
-    assert as_rows(merge([one, other], Blending("scores", (1.0, 1.0), 3))) == [
+    assert as_rows(merge([one, other], (1.0, 1.0), "scores")) == [
         [(2, 1.0), (9, 1.0)], [(4, 1.0)], []
     ]  # fmt: skip
 
@@ -199,7 +200,7 @@ def test_similar_items_are_the_members_merged() -> None:
     asked = np.array([4, 9, 30])
     pools = [member.similar(ELIGIBLE)(asked, POOL) for member in members]
     got = as_rows(Blend(members, blending).similar(ELIGIBLE)(asked, 5))
-    assert got == [row[:5] for row in as_rows(merge(pools, blending))]
+    assert got == [row[:5] for row in as_rows(merge(pools, blending.weights, blending.by))]
     assert all(item not in [other for other, _ in row] for item, row in zip(asked, got, strict=True))
 
 

@@ -21,11 +21,11 @@ from recsys_spark.forms.vectors import Vectors
 from recsys_spark.lake.parquet import arrow_schema
 from recsys_spark.lake.storage import store_at
 from recsys_spark.lake.worker_files import Place, write_partition
-from recsys_spark.scoring import lists, stored_models
+from recsys_spark.scoring import lists, loaded_models
 from recsys_spark.scoring.catalogue import catalogue
+from recsys_spark.scoring.loaded_models import LoadedModel
 from recsys_spark.scoring.ranker import ranker
 from recsys_spark.scoring.rules import NO_RULES, ListSettings, Rerank, Rules
-from recsys_spark.scoring.stored_models import LoadedModel
 
 DAY = dt.date(2024, 5, 31)
 
@@ -79,7 +79,7 @@ def _lists(values: np.ndarray) -> pa.ListArray:
 
 
 def main(folder: Path, num_items: int, pool_items: int, batch_users: int, num_trained: int) -> None:
-    stored_models.cap_threads(1)
+    loaded_models.cap_threads(1)
     items = pickle.loads((folder / "catalogue").read_bytes())
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
 

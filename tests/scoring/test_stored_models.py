@@ -18,7 +18,7 @@ from recsys_spark.forms.form import Size
 from recsys_spark.forms.item_item import ItemItem, Weighing
 from recsys_spark.lake.parquet import arrow_schema
 from recsys_spark.ranking.item_item import ItemWeights
-from recsys_spark.scoring import stored_models
+from recsys_spark.scoring import loaded_models, stored_models
 from recsys_spark.scoring.index_hash import prefix_hash
 from recsys_spark.scoring.stored_models import StoredModel, Wanted
 from recsys_spark.tables import MODELS
@@ -180,8 +180,8 @@ def transitions_of(folder, weight=1.0):
 
 def test_a_model_is_loaded_once_in_a_process(tmp_path):
     model = transitions_of(tmp_path)
-    loaded = stored_models.load(model, 1)
-    assert stored_models.load(model, 1) is loaded
+    loaded = loaded_models.load(model, 1)
+    assert loaded_models.load(model, 1) is loaded
     assert (loaded.name, loaded.version) == ("transitions", model.version)
 
 
@@ -189,13 +189,13 @@ def test_a_changed_file_is_refused_before_it_is_loaded(tmp_path):
     model = transitions_of(tmp_path, weight=7.0)
     (tmp_path / item_item.WEIGHTS).write_bytes(b"x")
     with pytest.raises(BadDataError, match=f"{item_item.WEIGHTS}: sha256 expected"):
-        stored_models.load(model, 1)
+        loaded_models.load(model, 1)
 
 
 def test_a_form_that_nobody_knows_is_refused(tmp_path):
     files = item_item.save(tmp_path, {}, follows(9.0))
     with pytest.raises(TrainingError, match="unknown form trees; train again"):
-        stored_models.load(of_folder("forest", "trees", files, tmp_path), 1)
+        loaded_models.load(of_folder("forest", "trees", files, tmp_path), 1)
 
 
 def test_a_blend_is_loaded_with_its_members_and_needs_their_memory_beside_its_own(tmp_path):
@@ -204,12 +204,12 @@ def test_a_blend_is_loaded_with_its_members_and_needs_their_memory_beside_its_ow
     versions = {"one": members[0].version, "two": members[1].version}
     files = blend.save(tmp_path / "both", blending, versions, np.arange(4) >= 2)
     model = of_folder("blend", "blend", files, tmp_path / "both", members)
-    form = stored_models.load(model, 1).form
+    form = loaded_models.load(model, 1).form
     assert [member.matrix.weights.tolist() for member in form.members] == [[3.0], [5.0]]
     assert form.blending == blending
     size = Size(8, 4, 32, 10)
-    parts = [stored_models.needs(member, size) for member in members]
-    needs = stored_models.needs(model, size)
+    parts = [loaded_models.needs(member, size) for member in members]
+    needs = loaded_models.needs(model, size)
     assert needs.shared == sum(part.shared for part in parts) > 0
     assert needs.ranking > sum(part.ranking for part in parts) > 0
 
@@ -223,11 +223,11 @@ import pyspark.worker
 from recsys_spark.forms.form import Eligible
 from recsys_spark.scoring import lists, stored_models
 given = json.loads(sys.argv[1])
-stored_models.cap_threads(1)
+loaded_models.cap_threads(1)
 blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 fetch = lambda version: Path(given["folder"])
 model = stored_models.StoredModel("transitions", "item_item", given["version"], None, given["files"], 4, "", fetch)
-form = stored_models.load(model, 1).form
+form = loaded_models.load(model, 1).form
 rank = form.ranking(Eligible(np.array([0, 0, 1, 1], np.int32), np.array([[0.0, 1.0]])))
 best = rank({"items": np.array([[0, 2]], np.int32)})(np.array([0]), np.array([0]), 1, None)
 print(json.dumps({"best": best.item_idx.tolist(), "blas": blas, "has_tensorflow": "tensorflow" in sys.modules}))

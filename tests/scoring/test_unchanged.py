@@ -16,7 +16,7 @@ from recsys_spark import config as settings
 from recsys_spark.errors import SettingsError
 from recsys_spark.lake import Lake
 from recsys_spark.ranking.warm_and_cold import ColdItems
-from recsys_spark.scoring import unchanged
+from recsys_spark.scoring import fingerprint, unchanged
 from recsys_spark.scoring.bases import Basis
 from recsys_spark.scoring.rules import ListSettings, Rerank, Rules
 from recsys_spark.scoring.stored_models import StoredModel
@@ -197,7 +197,7 @@ def fingerprints(spark, rows, model, **how):
     if "bag_items" in how:
         for name, values in how.items():
             frame = frame.withColumn(name, F.lit(values))
-    of_rows = unchanged.with_fingerprint(frame, Basis(items(), model), SETTINGS)
+    of_rows = fingerprint.with_fingerprint(frame, Basis(items(), model), SETTINGS)
     return [row.fingerprint for row in of_rows.collect()]
 
 
@@ -239,7 +239,7 @@ def model(tmp_path):
 
 
 def basis(model, settings=SETTINGS, cold=None, **catalogue):
-    return unchanged.basis_hash(Basis(items(**catalogue), model, cold), settings)
+    return fingerprint.basis_hash(Basis(items(**catalogue), model, cold), settings)
 
 
 def test_the_basis_is_what_the_lists_of_the_model_are_made_of_and_nothing_else(model):

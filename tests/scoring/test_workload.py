@@ -22,7 +22,7 @@ from recsys_spark.scoring.stored_models import StoredModel
 D = dt.date(2024, 5, 31)
 INTS = "array<int>"
 LISTS = f"user_idx int, seen {INTS}, blocked {INTS}, shown {INTS}"
-SETTINGS, SIZES = ListSettings(2, 8, 1), workload.Sizes(num_similar=5, history_length=10)
+SETTINGS = ListSettings(2, 8, 1, num_similar=5)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def judged(spark):
 
 def counted(users, judged, past=None, now=None, settings=SETTINGS):
     nothing = Basis(items(), None)
-    return workload.work(users, judged, past or nothing, now or nothing, settings, SIZES)
+    return workload.work(users, judged, past or nothing, now or nothing, settings, 10)
 
 
 def test_the_work_counts_tonights_users_the_judged_and_the_heaviest_of_both(users, judged):
