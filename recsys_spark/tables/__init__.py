@@ -24,8 +24,9 @@ from recsys_spark.tables.arrived import (
     USER_INDEX,
     USERS,
 )
-from recsys_spark.tables.contract import CUTS, DataFile, Table
+from recsys_spark.tables.contract import CUTS, FIRST_IDX, PADDING, UNKNOWN, DataFile, Table
 from recsys_spark.tables.features import (
+    BAGS,
     BLOCKED_ITEMS,
     EVENT_EXAMPLES,
     FEATURE_COLUMNS,
@@ -57,12 +58,14 @@ ALL = tuple(value for value in list(globals().values()) if isinstance(value, Tab
 
 __all__ = [
     "ALL",
+    "BAGS",
     "BLOCKED_ITEMS",
     "CUTS",
     "DEFAULT_RECOMMENDATIONS",
     "EVENT_EXAMPLES",
     "FEATURE_COLUMNS",
     "FILLED_BY",
+    "FIRST_IDX",
     "HISTORIES",
     "INTERACTIONS",
     "ITEMS",
@@ -73,6 +76,7 @@ __all__ = [
     "LISTS",
     "METRICS",
     "MODELS",
+    "PADDING",
     "QUARANTINE",
     "RECOMMENDATIONS",
     "RECOMMENDED",
@@ -84,6 +88,7 @@ __all__ = [
     "SIMILAR_ITEMS",
     "SOURCE_FILES",
     "TRUTH",
+    "UNKNOWN",
     "USERS",
     "USER_EXAMPLES",
     "USER_FEATURES",

@@ -26,6 +26,7 @@ from pyspark.sql.types import (
 from recsys_spark.errors import BadDataError
 
 CUTS = ("valid", "test", "night")
+PADDING, UNKNOWN, FIRST_IDX = 0, 1, 2  # item numbers: none, one the reader does not know, the first item's
 
 STRING, INT, LONG, FLOAT, DOUBLE = StringType(), IntegerType(), LongType(), FloatType(), DoubleType()
 BOOLEAN, DATE, TIMESTAMP = BooleanType(), DateType(), TimestampType()

@@ -56,6 +56,19 @@ SEEN_ITEMS = table(
     partitions=("run_date", "cut"),
 )
 
+BAGS = table(
+    "bags",
+    [
+        ("user_idx", INT, ""),
+        ("items", INTS, "every distinct item_idx of the user's events of any age, ascending"),
+        ("weights", FLOATS, "of each item the summed weights of its events"),
+        CUT,
+        RUN_DATE,
+    ],
+    key=("run_date", "cut", "user_idx"),
+    partitions=("run_date", "cut"),
+)
+
 BLOCKED_ITEMS = table(
     "blocked_items",
     [
@@ -132,7 +145,7 @@ FEATURE_COLUMNS = table(
     "feature_columns",
     [
         ("entity", STRING, "item | user"),
-        ("position", INT, "place in `features`, from 0"),
+        ("position", INT, "in `features`, from 0"),
         ("name", STRING, "category:Drama, title:17, price, ..."),
         ("mean", DOUBLE, "subtracted; 0 for indicators"),
         ("std", DOUBLE, "divided by; 1 for indicators"),

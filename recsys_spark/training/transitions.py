@@ -23,7 +23,7 @@ from recsys_spark.models import transitions as model
 from recsys_spark.training import index_hash
 from recsys_spark.training.data import Keep, digest, num_events
 from recsys_spark.transforms import content_hash
-from recsys_spark.transforms import transitions as counting
+from recsys_spark.transforms import transition_counts as counting
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from recsys_spark.python_tasks import through_python
+from recsys_spark.python_tasks import MadeTables, through_python
 from recsys_spark.tables import CUTS, Table
 
 CutEnds = Mapping[str, dt.datetime]  # cut -> the exclusive instant at which it ends: the "now" of ages
@@ -51,7 +51,7 @@ class Timelines(NamedTuple):
 
     user_idx: [U].
     segment: [U], text.
-    offsets: [U + 1], place in the N of each user's newest event.
+    offsets: [U + 1], where in the N each user's newest event is.
     seen_from, recent_until: cut -> [U], counted from the user's newest event.
     of: column -> [N].
     """
@@ -69,22 +69,22 @@ class Timelines(NamedTuple):
         return num
 
     def users(self) -> Ints:
-        """[N], the place in `user_idx` of each event's user."""
+        """[N], which of the U users each event is of."""
         return np.repeat(np.arange(len(self.user_idx)), self.num_events())
 
-    def places(self) -> Ints:
-        """[N], each event's place among its user's, the newest is 0."""
+    def nth(self) -> Ints:
+        """[N], how many of its user's events are newer than each event."""
         return np.arange(self.offsets[-1]) - np.repeat(self.offsets[:-1], self.num_events())
 
     def seen(self, cut: str) -> Ints:
-        """Places in the N of the events that the cut sees."""
-        return np.flatnonzero(self.places() >= np.repeat(self.seen_from[cut], self.num_events()))
+        """Where in the N the events are that the cut sees."""
+        return np.flatnonzero(self.nth() >= np.repeat(self.seen_from[cut], self.num_events()))
 
     def recent(self, cut: str) -> Ints:
-        """Places in the N of the events that the cut sees and that lie in its history window."""
-        places, num = self.places(), self.num_events()
-        is_recent = places < np.repeat(self.recent_until[cut], num)
-        return np.flatnonzero(is_recent & (places >= np.repeat(self.seen_from[cut], num)))
+        """Where in the N the events are that the cut sees and that lie in its history window."""
+        nth, num = self.nth(), self.num_events()
+        is_recent = nth < np.repeat(self.recent_until[cut], num)
+        return np.flatnonzero(is_recent & (nth >= np.repeat(self.seen_from[cut], num)))
 
     def num_recent(self, cut: str) -> Ints:
         """[U], how many `recent` finds."""
@@ -92,12 +92,35 @@ class Timelines(NamedTuple):
         return num
 
 
+Make = Callable[[Timelines], Iterable[pa.RecordBatch]]
+
+
+class Reading(NamedTuple):
+    """Rows of a table, without their run date, that follow from each user's events alone.
+
+    Attributes:
+        timelines: what `timelines` gives.
+        columns: of each event, those that `make` needs.
+        make: the rows of whole users, in their order; as `read_off` takes it.
+    """
+
+    timelines: DataFrame
+    columns: Sequence[str]
+    make: Make
+    table: Table
+
+    def rows(self) -> DataFrame:
+        """As a frame."""
+        schema = StructType([field for field in self.table.schema if field.name != "run_date"])
+        return read_off(self.timelines, self.columns, self.make, schema)
+
+
 def timelines(
     numbered: DataFrame,
     seen_from: SeenFrom,
     ends: CutEnds,
     history_days: int,
-    active_days: Mapping[str, int | None],
+    active_days: Mapping[str, int | Literal["all"]],
 ) -> DataFrame:
     """Timelines of numbered events that are parted by user.
 
@@ -106,7 +129,7 @@ def timelines(
         seen_from: says what each cut sees.
         ends: end of each cut.
         history_days: an event that is older at a cut's end than so many days is not recent; one exactly so old is.
-        active_days: per source, days for which an event makes a user active; None: for ever. The key '' is for
+        active_days: per source, days for which an event makes a user active; all: for ever. The key '' is for
             sources that it does not name.
     """
     oldest = {cut: micros(end) - history_days * DAY for cut, end in ends.items()}
@@ -141,7 +164,7 @@ def timelines(
 def read_off(
     timelines: DataFrame,
     columns: Sequence[str],
-    make: Callable[[Timelines], Iterable[pa.RecordBatch]],
+    make: Make,
     schema: StructType | str,
 ) -> DataFrame:
     """The rows that `make` makes of whole users, in their order.
@@ -160,9 +183,19 @@ def read_off(
     return through_python(timelines.select(*_USER, *columns), work, schema)
 
 
-def rows_of(table: Table) -> StructType:
-    """The columns of a table but its run date."""
-    return StructType([field for field in table.schema if field.name != "run_date"])
+def in_one_pass(timelines: DataFrame, readings: Sequence[Reading]) -> MadeTables:
+    """The tables of several readings of these timelines, which are read only once."""
+    columns = list(dict.fromkeys(name for reading in readings for name in reading.columns))
+
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.RecordBatch]]:
+        for rows in _whole_users(batches):
+            users = _timelines(rows, columns)
+            for name, make in makers:
+                for of_table in make(users):
+                    yield name, of_table
+
+    makers = [(reading.table.name, reading.make) for reading in readings]  # frames stay on the driver
+    return MadeTables(timelines.select(*_USER, *columns), work, tuple(reading.table for reading in readings))
 
 
 def user_order() -> Column:
@@ -170,7 +203,7 @@ def user_order() -> Column:
     return F.xxhash64("user_idx", F.lit("row groups"))
 
 
-def pairs_with_items(rows: DataFrame) -> DataFrame:
+def items_of_users(rows: DataFrame) -> DataFrame:
     """user_idx and item_idx of each event."""
     return rows.select("user_idx", F.explode("item_idx").alias("item_idx"))
 
@@ -275,5 +308,5 @@ def _by_cut(bounds: Mapping[str, Ints]) -> pa.ListArray:
     )
 
 
-def _days(num: int | None) -> int:
-    return 2**31 - 1 if num is None else num
+def _days(num: int | Literal["all"]) -> int:
+    return 2**31 - 1 if num == "all" else num

@@ -91,7 +91,7 @@ def test_what_is_built_does_not_depend_on_pieces_and_batches(
             examples.user_examples(made, tables.CUTS, None, 5),
             examples.sequence_examples(made, tables.CUTS, 3),
         )
-        return [Counter(map(str, frame.collect())) for frame in frames]
+        return [Counter(map(str, frame.rows().collect())) for frame in frames]
 
     whole = built()
     monkeypatch.setattr(timelines, "_PIECE", 7)
