@@ -25,8 +25,9 @@ from recsys_spark.sources.mapping import active_days, load_mapping
 from recsys_spark.transforms import arrivals, blocked, events, examples, features, index, user_tables
 from recsys_spark.transforms.actions import Actions
 from recsys_spark.transforms.item_popularity import item_popularity
-from recsys_spark.transforms.timelines import in_one_pass, items_of_users, timelines
+from recsys_spark.transforms.timelines import items_of_users, timelines
 from recsys_spark.transforms.user_features import segments, user_profiles
+from recsys_spark.transforms.whole_users import in_one_pass
 
 _LEARNS_FROM = {"self_attention": "sequence_examples", "transitions": "sequence_examples"}
 _EXAMPLES = {"event_examples", "user_examples", "sequence_examples"}

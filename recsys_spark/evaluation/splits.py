@@ -13,8 +13,9 @@ from pyspark.sql import DataFrame
 from recsys_spark import tables
 from recsys_spark.errors import SettingsError
 from recsys_spark.transforms.arrow_lists import lists
-from recsys_spark.transforms.timelines import Ints, Reading, Timelines, num_newer
+from recsys_spark.transforms.timelines import num_newer
 from recsys_spark.transforms.user_items import user_items
+from recsys_spark.transforms.whole_users import Ints, Reading, Timelines
 
 
 class Split(NamedTuple):

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys_spark.tables import PADDING
-from recsys_spark.transforms.timelines import Ints, Timelines
+from recsys_spark.transforms.whole_users import Ints, Timelines
 
 EVENT_COLUMNS = ("item_idx", "type", "value", "event_at", "weight")
 _MOST_SECONDS = 2**31 - 1

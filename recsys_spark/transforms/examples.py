@@ -16,8 +16,8 @@ from recsys_spark import tables
 from recsys_spark.transforms.actions import Actions
 from recsys_spark.transforms.arrow_lists import EVENT_COLUMNS, event_lists, fixed_lists, instants
 from recsys_spark.transforms.item_popularity import EVERYBODY
-from recsys_spark.transforms.timelines import Ints, Reading, Timelines
 from recsys_spark.transforms.user_items import user_items
+from recsys_spark.transforms.whole_users import Ints, Reading, Timelines
 
 Weights = Mapping[str, NDArray[np.float64]]  # cut -> weight by item_idx
 _WINDOWS = 8192

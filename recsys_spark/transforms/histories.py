@@ -10,8 +10,8 @@ from pyspark.sql import DataFrame
 
 from recsys_spark import tables
 from recsys_spark.transforms.arrow_lists import EVENT_COLUMNS, event_lists, instants, lists
-from recsys_spark.transforms.timelines import Reading, Timelines
 from recsys_spark.transforms.user_items import user_items
+from recsys_spark.transforms.whole_users import Reading, Timelines
 
 
 def histories(timelines: DataFrame, cuts: Sequence[str], length: int) -> Reading:

@@ -9,8 +9,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms.timelines import DAY, CutEnds, Ints, Timelines, micros, read_off
+from recsys_spark.transforms.timelines import DAY, CutEnds, micros
 from recsys_spark.transforms.user_items import user_items
+from recsys_spark.transforms.whole_users import Ints, Timelines, read_off
 
 EVERYBODY = ""
 _PARTS = 10**9  # a weight's fraction counts in these

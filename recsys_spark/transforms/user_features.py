@@ -21,8 +21,9 @@ from recsys_spark.transforms.numbers import (
     scaled_columns,
     with_positions,
 )
-from recsys_spark.transforms.timelines import DAY, CutEnds, Ints, Timelines, micros, read_off
+from recsys_spark.transforms.timelines import DAY, CutEnds, micros
 from recsys_spark.transforms.user_items import user_items
+from recsys_spark.transforms.whole_users import Ints, Timelines, read_off
 
 NUMBERS = ("log_num_events", "log_num_items", "recency_days", "mean_value", "std_value")
 _MOST = 1e18  # a value beyond it counts as that

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsys_spark.transforms.timelines import Ints, Timelines
+from recsys_spark.transforms.whole_users import Ints, Timelines
 
 
 class UserItems(NamedTuple):

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from recsys_spark.transforms.bags import bags
 from recsys_spark.transforms.examples import Weights, event_examples, sequence_examples, user_examples
 from recsys_spark.transforms.histories import histories, seen_items
-from recsys_spark.transforms.timelines import Reading
+from recsys_spark.transforms.whole_users import Reading
 
 TO_LEARN = ("valid", "night")  # cuts of the tables that only training reads
 

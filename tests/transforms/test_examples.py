@@ -16,7 +16,7 @@ from recsys_spark import cli, tables
 from recsys_spark.lake import Lake
 from recsys_spark.transforms import events, examples
 from recsys_spark.transforms.histories import histories
-from recsys_spark.transforms.timelines import in_one_pass
+from recsys_spark.transforms.whole_users import in_one_pass
 from tests.timelines import D, timelines_of
 
 POPULAR = "cut string, segment string, item_idx int, num_events long"
