@@ -3,11 +3,10 @@
 Reads   interactions, items, users, source_files   everything that arrived up to the run date
         user_index, item_index
 Writes  feature_columns, item_features, segment_popularity, user_features
-        blocked_items                               what users asked not to get
-        truth                                       what the validation and test windows hold
-        seen_items, histories
-        bags, event_examples, user_examples, sequence_examples   those that a recommender of tonight reads or
-                                                    learns from; last, train reads them next
+        blocked_items              what users asked not to get
+        truth                      what the validation and test windows hold
+        seen_items, histories, and those of bags, event_examples, user_examples, sequence_examples that a
+                                   recommender of tonight reads or learns from; last, train reads them next
 """
 
 from __future__ import annotations
@@ -33,9 +32,12 @@ _LEARNS_FROM = {"self_attention": "sequence_examples", "transitions": "sequence_
 _EXAMPLES = {"event_examples", "user_examples", "sequence_examples"}
 _EVENTS_A_TASK = 100_000
 _TASKS, _ADAPTIVE = "spark.sql.shuffle.partitions", "spark.sql.adaptive.enabled"
-_ARROW = {  # a batch of rows: how many of them, each an event or a piece of a timeline, and bytes in all
+_SETTINGS = {
+    # A batch of rows: how many of them, each an event or a piece of a timeline, and bytes in all.
     "spark.sql.execution.arrow.maxRecordsPerBatch": 65_536,
     "spark.sql.execution.arrow.maxBytesPerBatch": 16 * 2**20,
+    # A task then writes its cuts side by side, and need not sort its rows by cut.
+    "spark.sql.maxConcurrentOutputFileWriters": len(tables.CUTS),
 }
 
 
@@ -53,7 +55,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     # Not persist: that keeps the whole plan, which every later step would analyse again (4 x the seconds).
     keep, _ = actions = Actions(DataFrame.localCheckpoint, DataFrame.toArrow)
     # A plan that adapts is a Spark job for each of its shuffles: too many for a few events.
-    with cli.spark_settings(spark, {**_ARROW, _TASKS: num_tasks, _ADAPTIVE: num_tasks > 1}):
+    with cli.spark_settings(spark, {**_SETTINGS, _TASKS: num_tasks, _ADAPTIVE: num_tasks > 1}):
         files = lake.read(spark, tables.SOURCE_FILES, until=run_date)
         catalogue = arrivals.catalogue(lake.read(spark, tables.ITEMS, until=run_date), files, run_date)
         listed = arrivals.only_current(
@@ -63,8 +65,8 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
         arrived = lake.read(spark, tables.INTERACTIONS, until=run_date)
         current = arrivals.current_events(arrived, files, run_date, num_tasks, actions)
         asked = keep(blocked.blocking(current, users, items, run_date, types))
-        segment_of = segments(user_profiles(users, listed))
-        numbers = events.Numbers(users, items, segment_of, settings.event_types, settings.tie_seed)
+        segmented = segments(user_profiles(users, listed))
+        numbers = events.Numbers(users, items, segmented, settings.event_types, settings.tie_seed)
         learnt = blocked.without_blocking(current, types)
         numbered = events.numbered(learnt, numbers, run_date, num_tasks)
         by_user = keep(timelines(numbered, split.seen_from, ends, settings.history_days, days))
