@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
+from operator import methodcaller
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from recsys_spark import cli, tables
 from recsys_spark.config import Config
@@ -53,7 +54,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     num_tasks = lake.num_rows(tables.INTERACTIONS) // _EVENTS_A_TASK
     num_tasks = max(1, min(num_tasks, int(str(spark.conf.get(_TASKS)))))
     # Not persist: that keeps the whole plan, which every later step would analyse again (4 x the seconds).
-    keep, _ = actions = Actions(DataFrame.localCheckpoint, DataFrame.toArrow)
+    keep, _ = actions = Actions(methodcaller("localCheckpoint"), methodcaller("toArrow"))
     # A plan that adapts is a Spark job for each of its shuffles: too many for a few events.
     with cli.spark_settings(spark, {**_SETTINGS, _TASKS: num_tasks, _ADAPTIVE: num_tasks > 1}):
         files = lake.read(spark, tables.SOURCE_FILES, until=run_date)
