@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from recsys_spark import config as settings
-from recsys_spark import tables
+from recsys_spark import models, tables
 from recsys_spark.config import Config
 from recsys_spark.errors import RecsysError
 from recsys_spark.jobs import build_features, build_index
@@ -94,7 +94,7 @@ def arrive(
 def build(spark: SparkSession, lake: Lake, run_date: dt.date, config: Config) -> None:
     """Every table, as if a recommender learnt from or read each."""
     build_index.run(spark, lake, config, run_date)
-    with patch.object(build_features, "wanted", lambda _: {table.name for table in BUILT}):
+    with patch.object(models, "tables_of_users", lambda *_: {table.name for table in BUILT}):
         build_features.run(spark, lake, config, run_date)
 
 
@@ -161,16 +161,19 @@ def test_features_are_named_place_by_place(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "learnt"),
+    ("recommenders", "learnt", "read"),
     [
-        ({}, {"sequence_examples"}),
-        ({"recommend.recommender": "transitions"}, {"sequence_examples"}),
-        ({"recommend.recommender": "popularity"}, set()),
-        ({"train.enabled": False}, set()),
+        (("self_attention",), {"sequence_examples"}, set()),
+        (("transitions", "ease"), {"sequence_examples", "bags"}, {"bags"}),
+        (("personal_frequency",), set(), set()),
+        (("popularity",), set(), set()),
     ],
 )
-def test_only_what_the_recommender_learns_from_is_wanted(options: dict[str, Any], learnt: set[str]) -> None:
-    assert build_features.wanted(config(**options)) == {"seen_items", "histories"} | learnt
+def test_only_what_recommenders_learn_from_and_read_is_wanted(
+    recommenders: tuple[str, ...], learnt: set[str], read: set[str]
+) -> None:
+    assert models.tables_of_users(recommenders, is_training=True) == learnt | read
+    assert models.tables_of_users(recommenders, is_training=False) == read
 
 
 @pytest.mark.slow
@@ -178,7 +181,7 @@ def test_what_nobody_learns_from_is_not_built(spark: SparkSession, tmp_path: Pat
     lake = Lake(str(tmp_path))
     arrive(spark, lake, D, some_events(1), USERS, ITEMS)
     build_index.run(spark, lake, config(), D)
-    build_features.run(spark, lake, config(**{"recommend.recommender": "popularity"}), D)
+    build_features.run(spark, lake, config(**{"recommend.recommenders": "popularity"}), D)
     built = {table for table in BUILT if lake.exists(table, D)}
     assert built == set(BUILT) - {
         tables.BAGS, tables.EVENT_EXAMPLES, tables.USER_EXAMPLES, tables.SEQUENCE_EXAMPLES
