@@ -26,20 +26,14 @@ from recsys_spark.sources.mapping import active_days, load_mapping
 from recsys_spark.transforms import arrivals, blocked, events, examples, features, index, user_tables
 from recsys_spark.transforms.actions import Actions
 from recsys_spark.transforms.item_popularity import item_popularity
-from recsys_spark.transforms.timelines import items_of_users, timelines
+from recsys_spark.transforms.timelines import ARROW_BATCHES, items_of_users, timelines
 from recsys_spark.transforms.user_features import segments, user_profiles
 from recsys_spark.transforms.whole_users import in_one_pass
 
 _EXAMPLES = {"event_examples", "user_examples", "sequence_examples"}
 _EVENTS_A_TASK = 100_000
 _TASKS, _ADAPTIVE = "spark.sql.shuffle.partitions", "spark.sql.adaptive.enabled"
-_SETTINGS = {  # a batch of rows, each an event or a piece of a timeline: how many of them, and bytes in all
-    "spark.sql.execution.arrow.maxRecordsPerBatch": 65_536,
-    "spark.sql.execution.arrow.maxBytesPerBatch": 16 * 2**20,
-    "spark.sql.maxConcurrentOutputFileWriters": len(
-        tables.CUTS
-    ),  # cuts side by side: rows need not be sorted by cut
-}
+_WRITERS = "spark.sql.maxConcurrentOutputFileWriters"  # cuts that a task writes at a time, not sorted by cut
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
@@ -58,7 +52,8 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     # Not persist: that keeps the whole plan, which every later step would analyse again (4 x the seconds).
     keep, _ = actions = Actions(methodcaller("localCheckpoint"), methodcaller("toArrow"))
     # A plan that adapts is a Spark job for each of its shuffles: too many for a few events.
-    with spark_settings(spark, {**_SETTINGS, _TASKS: num_tasks, _ADAPTIVE: num_tasks > 1}):
+    tasks = {_TASKS: num_tasks, _ADAPTIVE: num_tasks > 1, _WRITERS: len(tables.CUTS)}
+    with spark_settings(spark, {**ARROW_BATCHES, **tasks}):
         files = lake.read(spark, tables.SOURCE_FILES, until=run_date)
         catalogue = arrivals.catalogue(lake.read(spark, tables.ITEMS, until=run_date), files, run_date)
         listed = arrivals.only_current(

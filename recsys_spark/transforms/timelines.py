@@ -41,6 +41,10 @@ _EVENT = {
 }
 DAY = 86_400_000_000  # microseconds
 _PIECE, _EVENTS_A_BATCH = 8192, 2**18
+ARROW_BATCHES = {  # Spark's settings: rows, each an event or a piece of a timeline, and bytes
+    "spark.sql.execution.arrow.maxRecordsPerBatch": 65_536,
+    "spark.sql.execution.arrow.maxBytesPerBatch": 16 * 2**20,
+}
 
 
 def timelines(

@@ -20,6 +20,7 @@ from recsys_spark.errors import RecsysError
 from recsys_spark.jobs import build_features, build_index
 from recsys_spark.lake import Lake
 from recsys_spark.transforms import arrivals
+from recsys_spark.transforms.timelines import ARROW_BATCHES
 
 D = dt.date(2024, 5, 31)
 BUILT = (
@@ -264,7 +265,7 @@ def test_a_feature_table_that_cannot_be_written_fails_the_job_before_its_last_ta
     arrive(spark, lake, D, some_events(1), USERS, ITEMS)
     build_index.run(spark, lake, config(), D)
     (tmp_path / "item_features").write_text("in the way")
-    before = {key: spark.conf.get(key) for key in (build_features._TASKS, *build_features._SETTINGS)}
+    before = {key: spark.conf.get(key) for key in (build_features._TASKS, *ARROW_BATCHES)}
     with pytest.raises(RecsysError, match="item_features"):
         build_features.run(spark, lake, config(), D)
     assert not lake.exists(tables.HISTORIES, D) and not lake.exists(tables.SEQUENCE_EXAMPLES, D)
