@@ -20,7 +20,6 @@ import numpy as np
 from recsys_spark.errors import RecsysError, TrainingError
 from recsys_spark.tables import DataFile
 from recsys_spark.training import order
-from recsys_spark.training.buffers import Buffers
 from recsys_spark.training.columns import Array, ColumnType, put
 from recsys_spark.training.order import Part
 
@@ -52,7 +51,6 @@ class Feed:
     worker: int = 0
     num_workers: int = 1
     _footers: dict[str, Any] = field(default_factory=dict)
-    _buffers: Buffers = field(default_factory=Buffers)
 
     @property
     def num_rows(self) -> int:
@@ -107,8 +105,7 @@ class Feed:
     def blocks(self, epoch: int, first_step: int = 0) -> Iterator[Rows]:
         """The epoch's rows in their order, a window at a time; each block but the last holds whole batches.
 
-        What a window leaves over comes first in the next block. TensorFlow takes a block over, and cuts it
-        into batches, without a copy.
+        What a window leaves over comes first in the next block.
 
         Raises:
             BadDataError, TrainingError: as `batches`.
@@ -125,7 +122,10 @@ class Feed:
             for number in range(first_window, len(windows)):
                 begin = ends[number] - sizes[number]
                 started = begin % self.batch_size  # rows of the batch under way that the windows before have
-                rows = self._buffers.rows(started + sizes[number], self.columns)
+                rows = {
+                    name: np.empty((started + sizes[number], *kind.row_shape), kind.dtype)
+                    for name, kind in self.columns.items()
+                }
                 for name, array in left.items():
                     rows[name][:started] = array
                 places = started + order.places(sizes[number], self.seed, epoch, self.worker, number)

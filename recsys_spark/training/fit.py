@@ -15,7 +15,7 @@ import numpy.typing as npt
 from recsys_spark.errors import TrainingError
 from recsys_spark.networks import draws
 from recsys_spark.networks.network import Network
-from recsys_spark.training import checkpoints, huge_pages
+from recsys_spark.training import checkpoints
 from recsys_spark.training.cluster import ALONE, Cluster, check_same_start
 from recsys_spark.training.feed import Feed
 from recsys_spark.training.optimizers import Optimizer
@@ -99,7 +99,6 @@ def fit(
             arrays |= {f"best.{i}": value for i, value in enumerate(best)}
             checkpoints.save(checkpoint, arrays, asdict(state), identity)
 
-    huge_pages.advise(variables)  # after the last assignment: each brings new memory
     if judge and state.start_ndcg is None:
         state.start_ndcg = cluster.from_chief(judge)
     with Watch(feed, log_dir if cluster.is_chief else None) as watch:

@@ -19,7 +19,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recsys_spark.training import huge_pages
 from recsys_spark.training.optimizers import optimizer
 
 BATCH, DIM, RATE, THREADS = 4096, 64, 1e-3, 2
@@ -74,7 +73,6 @@ def step_of(users: Any, items: Any, apply: Callable[[list[Any]], Any]) -> Step:
 def ours(rows: int, name: str) -> Step:
     users, items = table(rows, 1), table(rows, 2)
     made = optimizer(name, RATE, [users, items])
-    huge_pages.advise([users, items, *made.variables])
     return step_of(users, items, made.apply)
 
 

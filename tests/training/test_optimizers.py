@@ -11,7 +11,6 @@ import pytest
 import tensorflow as tf
 
 from recsys_spark.errors import SettingsError
-from recsys_spark.training import huge_pages
 from recsys_spark.training.optimizers import Optimizer, optimizer
 
 V, D, STEPS, RATE = 12, 5, 7, 0.01
@@ -172,11 +171,3 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 def test_a_variable_without_a_gradient_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"unused.*no gradient"):
         optimizer("sgd", RATE, [tf.Variable(1.0, name="unused")]).apply([None])
-
-
-def test_huge_pages_change_no_value_and_leave_small_variables() -> None:
-    values = np.random.default_rng(2).normal(size=(40_000, 64)).astype(np.float32)
-    large, small = tf.Variable(values), tf.Variable(start())
-    assert 0 <= huge_pages.advise([large, small]) <= values.nbytes
-    np.testing.assert_array_equal(large.numpy(), values)
-    assert huge_pages.advise([small]) == 0
