@@ -84,7 +84,7 @@ class Config(Section):
                 f"blend.weights {list(weights)}: expected one for each of recommend.recommenders, not all 0: "
                 f"{', '.join(members)}"
             )
-        if self.blend.pool_items < self.recommend.num_items:
+        if len(members) > 1 and self.blend.pool_items < self.recommend.num_items:
             raise ValueError(
                 f"blend.pool_items {self.blend.pool_items} is less than recommend.num_items {self.recommend.num_items}"
             )

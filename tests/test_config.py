@@ -192,3 +192,11 @@ def test_every_key_stands_in_base_yaml_with_a_comment() -> None:
 def test_the_fingerprint_follows_the_settings() -> None:
     assert config.load().fingerprint() == config.load().fingerprint()
     assert config.load().fingerprint() != config.load([], ["train.seed=2"]).fingerprint()
+
+
+def test_a_blend_nominates_no_fewer_items_than_a_list_has_and_without_one_lists_may_be_longer() -> None:
+    long = ["recommend.num_items=1000", "blend.pool_items=999"]
+    for alone in ("popularity", "transitions"):
+        assert config.load([], [f"recommend.recommenders={alone}", *long]).recommend.num_items == 1000
+    with pytest.raises(SettingsError, match=r"blend.pool_items 999 is less than recommend.num_items 1000"):
+        config.load([], ["recommend.recommenders=[transitions, ease]", *long])
