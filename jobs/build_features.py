@@ -1,23 +1,21 @@
-"""Build what tonight's model learns from and tonight's lists are made of.
+"""Build what tonight's models learn from and tonight's lists are made of.
 
 Reads   interactions, items, users, source_files   everything that arrived up to the run date
         user_index, item_index
 Writes  feature_columns, item_features, segment_popularity, user_features
-        blocked_items                               what users asked not to get
-        truth                                       what the validation and test windows hold
-        event_examples, user_examples               on nights with training
-        seen_items, histories
-        sequence_examples                           on nights with training; last, train reads it next
+        blocked_items              what users asked not to get
+        truth                      what the validation and test windows hold
+        seen_items, histories, and those of bags, event_examples, user_examples, sequence_examples that a
+                                   recommender of tonight reads or learns from; last, train reads them next
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from operator import methodcaller
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from recsys_spark import cli, models, tables
 from recsys_spark.config import Config
@@ -25,175 +23,84 @@ from recsys_spark.evaluation import splits
 from recsys_spark.lake import Lake
 from recsys_spark.session import spark_settings
 from recsys_spark.sources.mapping import active_days, load_mapping
-from recsys_spark.transforms import (
-    arrivals,
-    blocked,
-    events,
-    examples,
-    features,
-    histories,
-    index,
-    user_features,
-)
-from recsys_spark.transforms.timelines import pairs_with_items, timelines
+from recsys_spark.transforms import arrivals, blocked, events, examples, features, index, user_tables
+from recsys_spark.transforms.actions import Actions
+from recsys_spark.transforms.item_popularity import item_popularity
+from recsys_spark.transforms.timelines import items_of_users, timelines
+from recsys_spark.transforms.user_features import segments, user_profiles
+from recsys_spark.transforms.whole_users import in_one_pass
 
+_EXAMPLES = {"event_examples", "user_examples", "sequence_examples"}
 _EVENTS_A_TASK = 100_000
-_ARROW = {  # a batch of rows: how many of them, each an event or a piece of a timeline, and bytes in all
+_TASKS, _ADAPTIVE = "spark.sql.shuffle.partitions", "spark.sql.adaptive.enabled"
+_SETTINGS = {  # a batch of rows, each an event or a piece of a timeline: how many of them, and bytes in all
     "spark.sql.execution.arrow.maxRecordsPerBatch": 65_536,
     "spark.sql.execution.arrow.maxBytesPerBatch": 16 * 2**20,
+    "spark.sql.maxConcurrentOutputFileWriters": len(
+        tables.CUTS
+    ),  # cuts side by side: rows need not be sorted by cut
 }
-_MOST_REPEATED = 1_000_000  # keys, 8 bytes each, that every executor can hold
-_TASKS = "spark.sql.shuffle.partitions"
-_WRITERS = "spark.sql.maxConcurrentOutputFileWriters"
 
 
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
-    """Build every table of features and examples for the run date."""
-    num_tasks = _num_tasks(spark, lake)
-    # A task then writes the cuts of its users side by side, and need not sort them by cut.
-    with spark_settings(spark, {_TASKS: num_tasks, _WRITERS: len(tables.CUTS), **_ARROW}):
-        _build(spark, lake, config, run_date, num_tasks)
-
-
-def _build(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date, num_tasks: int) -> None:
-    settings, split = config.features, _split(config, run_date)
-    cuts = tables.CUTS if _is_training(config) else ("test", "night")
+    """Build every table of features and examples that the run date needs."""
+    settings, types, names = config.features, config.rules.blocking_events, config.recommend.recommenders
+    is_training = config.train.enabled and bool(models.trained(names))
+    tonight = {"seen_items", "histories", *models.tables_of_users(names, is_training)}
+    split = splits.Split(run_date, config.split.kind, config.split.valid_days, config.split.test_days)
+    cuts = tables.CUTS if is_training else ("test", "night")
     ends = splits.cut_ends(split)
     built_ends = {cut: ends[cut] for cut in cuts}
-    everything = partial(lake.read, spark, until=run_date)
-    files = everything(tables.SOURCE_FILES)
-    catalogue = arrivals.catalogue(everything(tables.ITEMS), files, run_date)
-    listed = arrivals.only_current(everything(tables.USERS), files, run_date, tables.USERS.name)
-    users, items = lake.read(spark, tables.USER_INDEX), lake.read(spark, tables.ITEM_INDEX)
-
-    def keep(frame: DataFrame) -> DataFrame:
-        # Not persist: that keeps the whole plan, which every later step would analyse again (4 x the seconds).
-        return frame.localCheckpoint(eager=True)
-
-    def write(table: tables.Table, rows: DataFrame) -> None:
-        lake.write(spark, table, run_date, events.dated(rows, run_date))
-
-    def write_examples(table: tables.Table, rows: DataFrame) -> None:
-        rows = events.dated(rows, run_date)
-        lake.write(spark, table, run_date, rows, row_group_rows=settings.row_group_rows)
-
-    current = _current_events(everything(tables.INTERACTIONS), files, run_date, num_tasks, keep)
-    types = config.rules.blocking_events
-    asked = keep(blocked.blocking(current, users, items, run_date, types))
-    learnt = blocked.without_blocking(current, types)
-    profiles = user_features.user_profiles(users, listed)
-    numbered = events.numbered(
-        learnt,
-        users,
-        items,
-        user_features.segments(profiles),
-        run_date,
-        settings.event_types,
-        settings.tie_seed,
-        num_tasks,
-    )
-    by_user = keep(timelines(numbered, split.seen_from, ends, settings.history_days, _active_days(config)))
-    named = pairs_with_items(by_user).unionByName(asked.select("user_idx", "item_idx"))
-    known_users = _known(users, "user", run_date, named, listed)
-    known_items = _known(items, "item", run_date, named, catalogue)
-
-    def build_features() -> DataFrame:
-        spark.sparkContext.setLocalProperty("spark.scheduler.pool", "features")
-        built = features.feature_tables(
-            by_user,
-            users=known_users,
-            items=known_items,
-            listed=listed,
-            catalogue=catalogue,
-            ends=built_ends,
-            half_life_days=settings.half_life_days,
-            num_categories=settings.num_categories,
-            title_buckets=settings.title_buckets,
-            keep=keep,
-            gather=lambda frame: frame.toArrow(),
+    days = {"": config.recommend.active_days}  # '': of sources no longer in the settings
+    days |= {name: active_days(load_mapping(of.mapping), days[""]) for name, of in config.sources.items()}
+    num_tasks = lake.num_rows(tables.INTERACTIONS) // _EVENTS_A_TASK
+    num_tasks = max(1, min(num_tasks, int(str(spark.conf.get(_TASKS)))))
+    # Not persist: that keeps the whole plan, which every later step would analyse again (4 x the seconds).
+    keep, _ = actions = Actions(methodcaller("localCheckpoint"), methodcaller("toArrow"))
+    # A plan that adapts is a Spark job for each of its shuffles: too many for a few events.
+    with spark_settings(spark, {**_SETTINGS, _TASKS: num_tasks, _ADAPTIVE: num_tasks > 1}):
+        files = lake.read(spark, tables.SOURCE_FILES, until=run_date)
+        catalogue = arrivals.catalogue(lake.read(spark, tables.ITEMS, until=run_date), files, run_date)
+        listed = arrivals.only_current(
+            lake.read(spark, tables.USERS, until=run_date), files, run_date, "users"
         )
-        write(tables.FEATURE_COLUMNS, built.feature_columns)
-        write(tables.ITEM_FEATURES, built.item_features)
-        write(tables.SEGMENT_POPULARITY, built.segment_popularity)
-        write(tables.USER_FEATURES, built.user_features)
-        return built.popular
-
-    def build_histories() -> None:
-        write(tables.BLOCKED_ITEMS, blocked.blocked_items(asked, built_ends))
-        write(tables.TRUTH, splits.truth(by_user, config.recommend.repeats == "allowed"))
-        write(tables.SEEN_ITEMS, histories.seen_items(by_user, cuts))
-        write(tables.HISTORIES, histories.histories(by_user, cuts, settings.history_length))
-
-    to_learn = ("valid", "night")
-    # Side by side: the features are many small steps, which leave cores idle.
-    with ThreadPoolExecutor(1) as pool:
-        popular = pool.submit(build_features)
-        build_histories()
-        if _is_training(config):
-            power = settings.imbalance_power
-            weights = None
-            if power:
-                of_items = examples.item_weights(popular.result(), power).toArrow()
-                weights = examples.by_item(of_items, to_learn)
-            write_examples(tables.EVENT_EXAMPLES, examples.event_examples(by_user, to_learn, weights))
-            write_examples(
-                tables.USER_EXAMPLES,
-                examples.user_examples(by_user, to_learn, weights, settings.user_example_items),
-            )
-        popular.result()
-    if _is_training(config):
-        write_examples(
-            tables.SEQUENCE_EXAMPLES, examples.sequence_examples(by_user, to_learn, settings.history_length)
+        users, items = lake.read(spark, tables.USER_INDEX), lake.read(spark, tables.ITEM_INDEX)
+        arrived = lake.read(spark, tables.INTERACTIONS, until=run_date)
+        current = arrivals.current_events(arrived, files, run_date, num_tasks, actions)
+        asked = keep(blocked.blocking(current, users, items, run_date, types))
+        segmented = segments(user_profiles(users, listed))
+        numbers = events.Numbers(users, items, segmented, settings.event_types, settings.tie_seed)
+        learnt = blocked.without_blocking(current, types)
+        numbered = events.numbered(learnt, numbers, run_date, num_tasks)
+        by_user = keep(timelines(numbered, split.seen_from, ends, settings.history_days, days))
+        named = items_of_users(by_user).unionByName(asked.select("user_idx", "item_idx"))
+        described = features.Described(
+            user_profiles(index.known_tonight(users, "user", run_date, named, listed, actions), listed),
+            index.known_tonight(items, "item", run_date, named, catalogue, actions),
+            catalogue,
         )
-
-
-def _split(config: Config, run_date: dt.date) -> splits.Split:
-    return splits.Split(run_date, config.split.kind, config.split.valid_days, config.split.test_days)
-
-
-def _num_tasks(spark: SparkSession, lake: Lake) -> int:
-    """As many as the session's setting allows, but few files of a useful size from few events."""
-    most = int(str(spark.conf.get(_TASKS)))
-    return max(1, min(most, lake.num_rows(tables.INTERACTIONS) // _EVENTS_A_TASK))
-
-
-def _current_events(
-    arrived: DataFrame,
-    files: DataFrame,
-    run_date: dt.date,
-    num_tasks: int,
-    keep: Callable[[DataFrame], DataFrame],
-) -> DataFrame:
-    """Few event keys come twice as a rule; to look for them first costs less than to sort all events by key."""
-    name = tables.INTERACTIONS.name
-    in_force = arrivals.only_in_force(arrived, files, run_date, name)
-    repeated = keep(arrivals.repeated_keys(in_force, name, num_tasks))
-    num_repeated = repeated.count()
-    if num_repeated == 0:
-        return in_force
-    return arrivals.one_a_key(in_force, name, repeated if num_repeated <= _MOST_REPEATED else None)
-
-
-def _is_training(config: Config) -> bool:
-    return config.train.enabled and bool(models.trained(config.recommend.recommenders))
-
-
-def _known(
-    numbers: DataFrame, kind: str, run_date: dt.date, named: DataFrame, listing: DataFrame
-) -> DataFrame:
-    """The ids of the run date; on the newest night that is the whole index, which one look shows."""
-    if index.numbered_after(numbers, run_date).isEmpty():
-        return numbers
-    return index.known_at(numbers, kind, run_date, named, listing)
-
-
-def _active_days(config: Config) -> dict[str, int | None]:
-    """Days by source; None: any event makes active. The key '' is for sources no longer in the settings."""
-    default = config.recommend.active_days
-    days = {
-        name: active_days(load_mapping(source.mapping), default) for name, source in config.sources.items()
-    }
-    return {name: None if n == "all" else n for name, n in {**days, "": default}.items()}
+        popular = keep(item_popularity(by_user, built_ends, settings.half_life_days))
+        power = settings.imbalance_power if tonight & {"event_examples", "user_examples"} else 0
+        weights = examples.weights_by_item(popular, power, user_tables.TO_LEARN, actions)
+        sizes = user_tables.Sizes(settings.history_length, settings.user_example_items)
+        truth = splits.truth(by_user, config.recommend.repeats == "allowed")
+        readings = [truth, *user_tables.user_tables(by_user, tonight, cuts, sizes, weights)]
+        row_groups = dict.fromkeys(_EXAMPLES, settings.row_group_rows)
+        # Side by side: the features are many small steps, which leave cores idle.
+        pool = ("spark.scheduler.pool", "user tables")
+        with ThreadPoolExecutor(1, "", spark.sparkContext.setLocalProperty, pool) as beside:
+            staging = beside.submit(lake.stage, run_date, in_one_pass(by_user, readings), row_groups)
+            sized = features.Sizes(settings.num_categories, settings.title_buckets)
+            built = features.feature_tables(by_user, popular, described, built_ends, sized, actions)
+            for table, rows in built.by_table():
+                lake.write(spark, table, run_date, events.dated(rows, run_date))
+            if types:
+                asked_by_cut = events.dated(blocked.blocked_items(asked, built_ends), run_date)
+                lake.write(spark, tables.BLOCKED_ITEMS, run_date, asked_by_cut)
+            else:
+                lake.write_rows(tables.BLOCKED_ITEMS, run_date, [])
+        for staged in staging.result():
+            lake.commit(staged)
 
 
 if __name__ == "__main__":

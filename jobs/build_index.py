@@ -11,8 +11,9 @@ Running a date again, or two dates at once, changes no number.
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 from recsys_spark import cli, tables
 from recsys_spark.config import Config
@@ -23,19 +24,14 @@ from recsys_spark.transforms import index
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     """Append tonight's new ids to both indexes."""
     events = lake.read(spark, tables.INTERACTIONS, run_date)
-    plan = (("user", tables.USER_INDEX, tables.USERS), ("item", tables.ITEM_INDEX, tables.ITEMS))
-    for kind, index_table, listing in plan:
+    for kind, numbers, listing in (
+        ("user", tables.USER_INDEX, tables.USERS),
+        ("item", tables.ITEM_INDEX, tables.ITEMS),
+    ):
         arrived = index.ids_in([events, lake.read(spark, listing, run_date)], kind)
-
-        def new(
-            known: DataFrame,
-            arrived: DataFrame = arrived,
-            kind: str = kind,
-            index_table: tables.Table = index_table,
-        ) -> DataFrame:
-            return index.new_ids(arrived, known, lake.num_rows(index_table), kind, run_date)
-
-        lake.append(spark, index_table, run_date, new)
+        num_known = partial(lake.num_rows, numbers)  # asked again when another run appended meanwhile
+        new = partial(index.new_ids, arrived, num_known=num_known, kind=kind, run_date=run_date)
+        lake.append(spark, numbers, run_date, new)
 
 
 if __name__ == "__main__":

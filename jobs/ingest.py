@@ -10,6 +10,7 @@ Writes  users, items   what catalogues and user files said
 from __future__ import annotations
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 
 from pyspark.sql import SparkSession
 
@@ -22,12 +23,20 @@ from recsys_spark.sources import arrival
 def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> None:
     """Read the night's files and write them, all or nothing of what is bad."""
     sources = {name: (source.mapping, source.folder) for name, source in config.sources.items()}
-    rules = arrival.Rules(**config.ingest.model_dump())
-    with arrival.arrived(spark, sources, run_date, rules) as arrived:
-        lake.write(spark, tables.USERS, run_date, arrived.users)
-        lake.write(spark, tables.ITEMS, run_date, arrived.items)
-        lake.write(spark, tables.QUARANTINE, run_date, arrived.quarantine)
-        lake.write(spark, tables.SOURCE_FILES, run_date, arrived.source_files)
+    tolerance = arrival.Tolerance(**config.ingest.model_dump())
+    with arrival.arrived(spark, sources, run_date, tolerance) as arrived:
+        frames = (
+            (tables.USERS, arrived.users),
+            (tables.ITEMS, arrived.items),
+            (tables.QUARANTINE, arrived.quarantine),
+        )
+        with ThreadPoolExecutor(
+            len(frames)
+        ) as pool:  # of a small night, most is Spark's planning, on one core
+            writes = [pool.submit(lake.write, spark, table, run_date, frame) for table, frame in frames]
+        for write in writes:
+            write.result()
+        lake.write_rows(tables.SOURCE_FILES, run_date, arrived.source_files)
         lake.write(spark, tables.INTERACTIONS, run_date, arrived.interactions)
 
 

@@ -6,21 +6,20 @@ What a person waits for (help, a mistyped word) needs neither Spark nor a lake: 
 from __future__ import annotations
 
 import datetime as dt
-import importlib.metadata
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from recsys_spark import models, tables
+from recsys_spark import models, runs
 from recsys_spark.errors import RecsysError
 from recsys_spark.failures import as_known, one_line
+from recsys_spark.runs import Outcome
 from recsys_spark.session import session
 
 if TYPE_CHECKING:
@@ -40,24 +39,14 @@ Overlays = Annotated[
 Options = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; wins over all files.")]
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How one job's run ended: what the `runs` table and the night's JSON say of it."""
-
-    job: str
-    exit_status: int
-    seconds: float
-    message: str | None = None
-
-
 def main(run: Run) -> None:
     """Run one job as a program: `spark-submit jobs/ingest.py --date 2024-01-31`."""
     job = Path(sys.argv[0]).stem
     module = sys.modules[run.__module__]
 
     def command(date: Day, config: Overlays = None, set: Options = None) -> None:
-        chosen = load_or_exit(config or (), set or ())
-        outcome = execute(job, run, chosen, date.date(), lambda: session(chosen, job))
+        settings = load_or_exit(config or (), set or ())
+        outcome = execute(job, run, settings, date.date(), lambda: session(settings, job))
         raise typer.Exit(outcome.exit_status)
 
     command.__doc__ = f"\b\n{module.__doc__}"
@@ -68,11 +57,11 @@ def main(run: Run) -> None:
 
 def load_or_exit(overlays: Sequence[str], options: Sequence[str]) -> Config:
     """Start logging and read the settings, or leave with their line and status."""
-    from recsys_spark import config as settings
+    from recsys_spark.config import load
 
     configure_logging()
     try:
-        return settings.load(overlays, options)
+        return load(overlays, options)
     except RecsysError as error:
         fail(error)
 
@@ -121,7 +110,7 @@ def execute(
             log.debug("cause", exc_info=error)
     seconds = time.monotonic() - clock
     if lake is not None:
-        _record(lake, config, job, run_date, Outcome(job, status, seconds, message), started)
+        runs.record(lake, config, run_date, Outcome(job, status, seconds, message), started)
     log.info("job_done job=%s run_date=%s exit_status=%d seconds=%.1f", job, run_date, status, seconds)
     return Outcome(job, status, round(seconds, 1), message)
 
@@ -133,25 +122,3 @@ def _needs_spark(job: str, config: Config) -> bool:
     fitted_by = {models.ALL[name].fitted_by for name in config.recommend.recommenders}
     is_shared = "network" in fitted_by and config.train.num_workers > 1
     return config.train.enabled and ("spark" in fitted_by or is_shared)
-
-
-def _record(
-    lake: Lake, config: Config, job: str, run_date: dt.date, outcome: Outcome, started: dt.datetime
-) -> None:
-    row = {
-        "job": job,
-        "run_date": run_date,
-        "attempt": lake.attempt,
-        "code": importlib.metadata.version("recsys-spark"),
-        "settings_hash": config.fingerprint(),
-        "versions_read": list(lake.versions_read.items()),
-        "versions_written": list(lake.versions_written.items()),
-        "started_at": started,
-        "seconds": outcome.seconds,
-        "exit_status": outcome.exit_status,
-        "message": outcome.message,
-    }
-    try:
-        lake.append_rows(tables.RUNS, [row])
-    except RecsysError as error:  # the job's own outcome matters more than its record
-        log.warning("run_not_recorded job=%s run_date=%s %s", job, run_date, error)

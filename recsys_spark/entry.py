@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import datetime as dt
 import importlib
-import importlib.abc
 import importlib.resources
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,16 +41,17 @@ def nightly(
     ] = None,
 ) -> None:
     """Run the whole night of one date; the last line of standard output is its JSON."""
-    chosen = cli.load_or_exit(config or (), set or ())
-    day, last = date.date(), (until or date).date()
-    status = 0
+    day, last, status = date.date(), (until or date).date(), 0
+    if last < day:
+        raise typer.BadParameter(f"--until {last} is before --date {day}")
+    settings = cli.load_or_exit(config or (), set or ())
     while day <= last and status == 0:
         runner = (
-            night.submit_each(chosen, day, config or (), set or ())
+            night.submit_each(settings, day, config or (), set or ())
             if submit_each
-            else night.in_one_session(chosen, day)
+            else night.in_one_session(settings, day)
         )
-        result = night.run(chosen, day, runner)
+        result = night.run(settings, day, runner)
         night.to_json(result, json)
         status, day = result["exit_status"], day + dt.timedelta(days=1)
     raise typer.Exit(status)
@@ -59,9 +59,9 @@ def nightly(
 
 def _add_job(name: str) -> None:
     def command(date: Day, config: Overlays = None, set: Options = None) -> None:
-        chosen = cli.load_or_exit(config or (), set or ())
+        settings = cli.load_or_exit(config or (), set or ())
         module = importlib.import_module(f"recsys_spark.jobs.{name}")
-        outcome = cli.execute(name, module.run, chosen, date.date(), lambda: session(chosen, name))
+        outcome = cli.execute(name, module.run, settings, date.date(), lambda: session(settings, name))
         raise typer.Exit(outcome.exit_status)
 
     command.__doc__ = f"\b\n{_about(name)}"
@@ -105,8 +105,10 @@ def show(
     ] = None,
 ) -> None:
     """Show a user's recommendations with titles, next to what the user did last."""
+    from recsys_spark import arrow_alone
     from recsys_spark.reports import grid, terminal
 
+    arrow_alone.enforce()
     lake = _lake(config, set)
     try:
         day = date.date() if date else _live(lake)

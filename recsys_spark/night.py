@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_spark import cli, tables
 from recsys_spark import jobs as jobs_package
-from recsys_spark.cli import Outcome
 from recsys_spark.errors import RecsysError
+from recsys_spark.runs import Outcome
 from recsys_spark.session import session
 
 if TYPE_CHECKING:  # the command line lists the jobs before anybody needs Spark or a lake

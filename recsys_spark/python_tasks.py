@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import StructField, StructType
 
+from recsys_spark.tables import Table
+
 ROW_GROUP_BYTES = 16 << 20  # of rows in memory that a worker writes at a time
 
 Work = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+TablesWork = Callable[[Iterable[pa.RecordBatch]], Iterator[tuple[str, pa.RecordBatch]]]
 
 
 class Made(NamedTuple):
@@ -34,6 +37,19 @@ class Made(NamedTuple):
     def rows(self) -> DataFrame:
         """As a frame."""
         return through_python(self.frame, self.work, self.schema)
+
+
+class MadeTables(NamedTuple):
+    """What Python makes of a frame in one pass: rows of several tables, which the workers write.
+
+    Attributes:
+        work: makes record batches of the record batches of each partition, each with the name of its table.
+        tables: of which it makes rows; these have no run date.
+    """
+
+    frame: DataFrame
+    work: TablesWork
+    tables: tuple[Table, ...]
 
 
 def through_python(frame: DataFrame, work: Work, schema: StructType | str) -> DataFrame:

@@ -39,6 +39,7 @@ main()
         (["nightly", "--help"], 0, "--submit-each"),
         (["nigthly"], 2, "nightly"),
         (["nightly", "--daet", "2024-03-01"], 2, "--date"),
+        (["nightly", "--date", "2024-03-02", "--until", "2024-03-01"], 2, "--until 2024-03-01 is before"),
         (["nightly", "--date", "2024-03-01", "--set", "train.sead=3"], 10, "did you mean train.seed?"),
         (["recommend", "--help"], 0, "--date"),
     ],

@@ -30,7 +30,7 @@ def timelines_of(
     split: SeenFrom | None = None,
     ends: Mapping[str, dt.datetime] | None = None,
     history_days: int = 3650,
-    active_days: Mapping[str, int | None] | None = None,
+    active_days: Mapping[str, Any] | None = None,
     segments: Mapping[int, str] | None = None,
 ) -> DataFrame:
     """Of rows of NUMBERED without their segment, in partitions by user, up to the end of D."""

@@ -12,9 +12,10 @@ from pyspark.sql import DataFrame
 
 from recsys_spark import tables
 from recsys_spark.errors import SettingsError
-from recsys_spark.transforms.padding import lists
-from recsys_spark.transforms.pairs import pairs
-from recsys_spark.transforms.timelines import Ints, Timelines, num_newer, read_off, rows_of
+from recsys_spark.transforms.arrow_lists import lists
+from recsys_spark.transforms.timelines import num_newer
+from recsys_spark.transforms.user_items import user_items
+from recsys_spark.transforms.whole_users import Ints, Reading, Timelines
 
 
 class Split(NamedTuple):
@@ -77,32 +78,32 @@ def cut_ends(split: Split) -> dict[str, dt.datetime]:
     return {"valid": test - dt.timedelta(days=split.valid_days), "test": test, "night": night}
 
 
-def truth(timelines: DataFrame, repeats_allowed: bool) -> DataFrame:
+def truth(timelines: DataFrame, repeats_allowed: bool) -> Reading:
     """What users with an earlier event did next: TRUTH without its run_date.
 
     Cut valid asks for the items of the validation window by users with a train event; cut test for those of the
     test window by users with a train or valid event. Items come by first event in the window. A user whose
-    every item was seen before has nothing to be found and gets no row, unless repeats are allowed.
+    every item was seen before has nothing to be asked and gets no row, unless repeats are allowed.
     """
 
     def make(users: Timelines) -> Iterator[pa.RecordBatch]:
-        place, num = users.places(), users.num_events()
+        nth, num = users.nth(), users.num_events()
         for cut, next_cut in (("valid", "test"), ("test", "night")):
             start, end = users.seen_from[next_cut], users.seen_from[cut]
-            is_asked = place >= np.repeat(start, num)
+            is_asked = nth >= np.repeat(start, num)
             if repeats_allowed:
-                is_asked &= place < np.repeat(end, num)
-            found = pairs(users, np.flatnonzero(is_asked))
-            is_found = found.oldest < (users.offsets[:-1] + end)[found.user]
-            is_found &= (num > end)[found.user]
-            order = np.lexsort((-found.oldest[is_found], found.user[is_found]))
-            num_items = np.bincount(found.user[is_found], minlength=len(num))
+                is_asked &= nth < np.repeat(end, num)
+            asked = user_items(users, np.flatnonzero(is_asked))
+            is_truth = asked.oldest < (users.offsets[:-1] + end)[asked.user]
+            is_truth &= (num > end)[asked.user]
+            order = np.lexsort((-asked.oldest[is_truth], asked.user[is_truth]))
+            num_items = np.bincount(asked.user[is_truth], minlength=len(num))
             has = np.flatnonzero(num_items)
             columns = {
                 "user_idx": pa.array(users.user_idx[has]),
-                "items": lists(num_items[has], found.item_idx[is_found][order].astype(np.int32)),
+                "items": lists(num_items[has], asked.item_idx[is_truth][order].astype(np.int32)),
                 "cut": pa.repeat(cut, len(has)),
             }
             yield pa.RecordBatch.from_pydict(columns)
 
-    return read_off(timelines, ["item_idx"], make, rows_of(tables.TRUTH))
+    return Reading(timelines, ["item_idx"], make, tables.TRUTH)

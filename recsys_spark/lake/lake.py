@@ -8,16 +8,16 @@ import json
 import logging
 import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 from pyarrow import fs
 
 from recsys_spark.errors import LakeError, MissingInputError
 from recsys_spark.lake import delta, parquet, storage
-from recsys_spark.python_tasks import Made
+from recsys_spark.python_tasks import Made, MadeTables
 from recsys_spark.tables import DataFile, Table
 
 if TYPE_CHECKING:  # who only looks into the lake needs no Spark
@@ -27,6 +27,15 @@ log = logging.getLogger(__name__)
 
 _MOST_FILES = 8  # an appended table with more is rewritten as few
 _ROWS_A_FILE = 5_000_000
+
+
+class Staged(NamedTuple):
+    """Files of a table and date that no commit names yet: nobody sees them."""
+
+    table: Table
+    run_date: dt.date
+    metadata: dict[str, str]
+    files: list[delta.CommittedFile]
 
 
 class Lake:
@@ -181,6 +190,23 @@ class Lake:
         files = parquet.write_made(self._store, table, parts, metadata["attempt"], run_date)
         self._replace(table, run_date, metadata, files)
 
+    def stage(self, run_date: dt.date, made: MadeTables, row_group_rows: Mapping[str, int]) -> list[Staged]:
+        """Let the workers write what Python makes of a frame in one pass; `commit` shows it.
+
+        Args:
+            row_group_rows: rows of a row group but the last, by the name of a table.
+        """
+        metadata = {table: self._metadata(run_date) for table in made.tables}
+        for table in made.tables:
+            delta.create(self._store, table, self._metadata(run_date))
+        attempts = {table: about["attempt"] for table, about in metadata.items()}
+        files = parquet.write_tables(self._store, made, attempts, run_date, row_group_rows)
+        return [Staged(table, run_date, metadata[table], files[table.name]) for table in made.tables]
+
+    def commit(self, staged: Staged) -> None:
+        """Replace the staged table's date by the staged files, in one commit."""
+        self._replace(staged.table, staged.run_date, staged.metadata, staged.files)
+
     def append(
         self,
         spark: SparkSession,
@@ -215,7 +241,8 @@ class Lake:
         """Replace one date by a few rows, without Spark."""
         delta.create(self._store, table, self._metadata(run_date))
         metadata = self._metadata(run_date)
-        files = parquet.write_rows(self._store, table, rows, metadata["attempt"], f"run_date={run_date}")
+        folder = f"run_date={run_date}"
+        files = parquet.write_rows(self._store, table, rows, metadata["attempt"], folder) if rows else []
         self._replace(table, run_date, metadata, files)
 
     def append_rows(self, table: Table, rows: list[dict[str, Any]]) -> None:

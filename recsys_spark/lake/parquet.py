@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -14,7 +14,7 @@ from recsys_spark.errors import BadDataError
 from recsys_spark.lake import storage, worker_files
 from recsys_spark.lake.delta import CommittedFile
 from recsys_spark.lake.worker_files import NO_VALUE
-from recsys_spark.python_tasks import Made
+from recsys_spark.python_tasks import Made, MadeTables
 from recsys_spark.tables import Table
 
 if TYPE_CHECKING:
@@ -142,6 +142,35 @@ def write_made(
     staging, target = f"{table.name}/attempt-{attempt}", f"{table.name}/run_date={run_date}"
     place = worker_files.Place(store, table.name, arrow_schema(table), _inner(table), staging, run_date)
     return _moved(store, table, worker_files.write(place, parts), staging, target)
+
+
+def write_tables(
+    store: storage.Store,
+    made: MadeTables,
+    attempts: Mapping[Table, str],
+    run_date: dt.date,
+    row_group_rows: Mapping[str, int],
+) -> dict[str, list[CommittedFile]]:
+    """Let the workers write what Python makes of a frame in one pass, and describe the files of each table.
+
+    Args:
+        attempts: of each table.
+        row_group_rows: rows of a row group, of those tables that say so.
+    """
+    places = {
+        table.name: worker_files.Place(
+            store, table.name, arrow_schema(table), _inner(table), f"{table.name}/attempt-{attempt}", run_date,
+            row_group_rows.get(table.name),
+        )
+        for table, attempt in attempts.items()
+    }  # fmt: skip
+    written = worker_files.write_tables(places, made)
+    return {
+        table.name: _moved(
+            store, table, written[table.name], places[table.name].folder, f"{table.name}/run_date={run_date}"
+        )
+        for table in attempts
+    }
 
 
 def write_nothing(store: storage.Store, table: Table, attempt: str, run_date: dt.date) -> list[CommittedFile]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial, reduce
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,9 +15,13 @@ import pyarrow.parquet as pq
 
 from recsys_spark.errors import BadDataError, LakeError
 from recsys_spark.lake.storage import Store
-from recsys_spark.python_tasks import ROW_GROUP_BYTES, Made, Work, through_python
+from recsys_spark.python_tasks import ROW_GROUP_BYTES, Made, MadeTables, TablesWork, Work, through_python
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_FILES = "table string, path string, size long"
 
 
 class Place(NamedTuple):
@@ -28,6 +32,7 @@ class Place(NamedTuple):
         schema: of its rows, partition columns included.
         inner: the columns that part its files, beside the run date.
         folder: of the attempt, below the root.
+        row_group_rows: rows of each row group but a file's last; None: what `ROW_GROUP_BYTES` hold.
     """
 
     store: Store
@@ -36,6 +41,7 @@ class Place(NamedTuple):
     inner: tuple[str, ...]
     folder: str
     run_date: dt.date
+    row_group_rows: int | None = None
 
     def stored(self) -> pa.Schema:
         """The columns that are in the files."""
@@ -51,26 +57,58 @@ def write(place: Place, parts: Sequence[Made]) -> list[tuple[str, int]]:
     from pyspark.sql import DataFrame
 
     written = [
-        through_python(made.frame, partial(write_partition, place, made.work), "path string, size long")
-        for made in parts
+        through_python(made.frame, partial(write_partition, place, made.work), _FILES) for made in parts
     ]
-    return sorted((row["path"], row["size"]) for row in reduce(DataFrame.unionAll, written).collect())
+    return _files_of(reduce(DataFrame.unionAll, written), [place.table])[place.table]
+
+
+def write_tables(places: Mapping[str, Place], made: MadeTables) -> dict[str, list[tuple[str, int]]]:
+    """Write what Python makes of the partitions of a frame; by table, what `write` gives."""
+    work = partial(write_tables_partition, places, made.work)
+    return _files_of(through_python(made.frame, work, _FILES), places)
 
 
 def write_partition(place: Place, work: Work, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """In a worker: write what `work` makes of a partition, and tell the path and bytes of each file."""
-    files: dict[str, _File] = {}
+    """In a worker: write what `work` makes of a partition, and tell table, path and bytes of each file."""
+    return write_tables_partition({place.table: place}, partial(_dated, place, work), batches)
+
+
+def write_tables_partition(
+    places: Mapping[str, Place], work: TablesWork, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """In a worker: write the rows of several tables, and tell table, path and bytes of each file."""
+    files: dict[tuple[str, str], _File] = {}
     with ExitStack() as opened:
-        for batch in work(batches):
-            _refuse_another_date(place, batch)
+        for table, batch in work(batches):
+            place = places[table]
             for folder, rows in _parted(batch, place.inner):
-                if folder not in files:
-                    files[folder] = opened.enter_context(_File(place, folder))
-                files[folder].add(rows)
+                if (table, folder) not in files:
+                    files[table, folder] = opened.enter_context(_File(place, folder))
+                files[table, folder].add(rows)
+    columns = {
+        "table": [table for table, _ in files],
+        "path": [file.path for file in files.values()],
+        "size": [file.size() for file in files.values()],
+    }
     yield pa.RecordBatch.from_pydict(
-        {"path": [file.path for file in files.values()], "size": [file.size() for file in files.values()]},
-        pa.schema([("path", pa.string()), ("size", pa.int64())]),
+        columns, pa.schema([("table", pa.string()), ("path", pa.string()), ("size", pa.int64())])
     )
+
+
+def _files_of(written: DataFrame, names: Iterable[str]) -> dict[str, list[tuple[str, int]]]:
+    files: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
+    for table, path, size in sorted(written.collect()):
+        files[table].append((path, size))
+    return files
+
+
+def _dated(
+    place: Place, work: Work, batches: Iterable[pa.RecordBatch]
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The rows with the name of their table; those of another run date are refused."""
+    for batch in work(batches):
+        _refuse_another_date(place, batch)
+        yield place.table, batch
 
 
 class _File:
@@ -79,13 +117,13 @@ class _File:
     def __init__(self, place: Place, folder: str) -> None:
         from pyspark import TaskContext
 
-        self._store, self._schema = place.store, place.stored()
+        self._store, self._schema, self._group_rows = place.store, place.stored(), place.row_group_rows
         context = TaskContext.get()
         number = context.partitionId() if context else 0
         within = self._store.file(place.folder + folder)
         self.path = f"{within}/part-{number:05d}-{uuid.uuid4()}.parquet"
         self._rows: list[pa.RecordBatch] = []
-        self._num_bytes = 0
+        self._num_bytes = self._num_rows = 0
         with _told(self.path):
             self._store.filesystem.create_dir(within, recursive=True)
             self._writer = pq.ParquetWriter(
@@ -97,25 +135,30 @@ class _File:
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         with _told(self.path):
-            if failure is None:
-                self._flush()
+            if failure is None and self._rows:
+                self._flush(self._num_rows)
             self._writer.close()
 
     def add(self, rows: pa.RecordBatch) -> None:
         self._rows.append(rows.select(self._schema.names))
-        self._num_bytes += rows.nbytes
-        if self._num_bytes >= ROW_GROUP_BYTES:
+        self._num_bytes, self._num_rows = self._num_bytes + rows.nbytes, self._num_rows + rows.num_rows
+        if self._group_rows is None:
+            num = self._num_rows if self._num_bytes >= ROW_GROUP_BYTES else 0
+        else:
+            num = self._num_rows // self._group_rows * self._group_rows
+        if num:
             with _told(self.path):
-                self._flush()
+                self._flush(num)
 
     def size(self) -> int:
         return int(self._store.filesystem.get_file_info(self.path).size)
 
-    def _flush(self) -> None:
-        if self._rows:
-            rows = pa.Table.from_batches(self._rows).cast(self._schema)
-            self._writer.write_table(rows, row_group_size=len(rows))
-        self._rows, self._num_bytes = [], 0
+    def _flush(self, num: int) -> None:
+        """Write the first `num` rows; the others wait for more."""
+        rows = pa.Table.from_batches(self._rows)
+        self._writer.write_table(rows[:num].cast(self._schema), row_group_size=self._group_rows or num)
+        self._rows, self._num_rows = rows[num:].to_batches(), len(rows) - num
+        self._num_bytes = sum(batch.nbytes for batch in self._rows)
 
 
 @contextmanager

@@ -63,6 +63,13 @@ def reads_bags(recommenders: Iterable[str]) -> bool:
     return any("bag" in ALL[name].reads for name in recommenders)
 
 
+def tables_of_users(recommenders: Iterable[str], is_training: bool) -> set[str]:
+    """Names of the tables, beside histories, that these recommenders learn from tonight or read for lists."""
+    names = list(recommenders)
+    learnt = {ALL[name].learns_from for name in names if is_training}
+    return {name for name in learnt if name} | ({"bags"} if reads_bags(names) else set())
+
+
 def ranked_by(recommenders: Iterable[str]) -> str:
     """What fills the lists where these recommenders are set: the only one, or the blend of several."""
     names = trained(recommenders)

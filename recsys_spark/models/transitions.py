@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 from recsys_spark.errors import BadDataError
 from recsys_spark.forms.item_item import ItemItem, Weighing
 from recsys_spark.ranking.item_item import ItemWeights
-from recsys_spark.transforms import transitions as counting
+from recsys_spark.transforms import transition_counts as counting
 
 _ROWS_AT_ONCE = 4_000_000  # pairs that Spark hands over in one piece: 64 MB
 

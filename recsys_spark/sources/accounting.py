@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +24,8 @@ def with_duplicates(rows: DataFrame) -> DataFrame:
     """
     kept = F.col("outcome") == "kept"
     # Rows that are not kept get a group each, so that none of them takes a key or piles up.
-    place = F.concat_ws(":", "feed", "file_name", "record")
-    group = Window.partitionBy("source", "table", F.when(kept, F.lit("")).otherwise(place), "row_key")
+    itself = F.concat_ws(":", "feed", "file_name", "record")
+    group = Window.partitionBy("source", "table", F.when(kept, F.lit("")).otherwise(itself), "row_key")
     first = F.row_number().over(group.orderBy("feed", "file_name", "record")) == 1
     return rows.withColumn("outcome", F.when(~kept | first, F.col("outcome")).otherwise("duplicate"))
 
@@ -39,16 +39,16 @@ def busy_users(rows: DataFrame, limit: int) -> DataFrame:
 def with_day_limit(rows: DataFrame, limit: int) -> DataFrame:
     """A user's events of one UTC day beyond `limit`, oldest first, are filtered by that name."""
     counted = (F.col("outcome") == "kept") & (F.col("table") == "interactions")
-    place = F.concat_ws(":", "table", "feed", "file_name", "record")
+    itself = F.concat_ws(":", "table", "feed", "file_name", "record")
     group = Window.partitionBy(
-        "source", F.when(~counted, place), F.when(counted, F.col("user_id")), F.to_date("event_at")
+        "source", F.when(~counted, itself), F.when(counted, F.col("user_id")), F.to_date("event_at")
     )
     order = group.orderBy("event_at", F.xxhash64("row_key"), "row_key")
     over = counted & (F.row_number().over(order) > limit)
     return rows.withColumns(
         {
             "outcome": F.when(over, "filtered").otherwise(F.col("outcome")),
-            "rule": F.when(over, TOO_MANY).otherwise(F.col("rule")),
+            "reason": F.when(over, TOO_MANY).otherwise(F.col("reason")),
         }
     )
 
@@ -89,8 +89,8 @@ class FileCounts:
             "num_bytes": self.num_bytes,
             "num_parsed": 1 if whole else self.num_parsed,
             "num_kept": 0 if whole else self.num_kept,
-            "num_filtered": {} if whole else self.num_filtered,
-            "num_quarantined": {str(self.fault): 1} if whole else self.num_quarantined,
+            "num_filtered": [] if whole else sorted(self.num_filtered.items()),
+            "num_quarantined": [(self.fault, 1)] if whole else sorted(self.num_quarantined.items()),
             "num_duplicates": 0 if whole else self.num_duplicates,
             "run_date": run_date,
         }
@@ -99,43 +99,46 @@ class FileCounts:
 def counts_of(rows: DataFrame) -> list[FileCounts]:
     """Count every file's records by what became of them; a few rows a file reach the driver."""
     keys = ["source", "table", "delivery", "file_name"]
-    groups = rows.groupBy(*keys, "outcome", "rule").agg(
+    groups = rows.groupBy(*keys, "outcome", "reason").agg(
         F.count("*").alias("num"),
         F.min("record").alias("record"),
         *[F.max(name).alias(name) for name in ("sha256", "num_bytes", "num_parsed")],
         F.max(F.when(F.col("outcome") == "file", F.col("raw"))).alias("detail"),
     )
-    found: dict[tuple[str, ...], FileCounts] = {}
+    files: dict[tuple[str, ...], FileCounts] = {}
     for row in groups.collect():
         key = tuple(row[name] for name in keys)
-        file = found.setdefault(key, FileCounts(*key))
-        outcome, rule, num = row["outcome"], row["rule"], row["num"]
+        file = files.setdefault(key, FileCounts(*key))
+        outcome, reason, num = row["outcome"], row["reason"], row["num"]
         if outcome == "file":
             file.sha256, file.num_bytes, file.num_parsed = row["sha256"], row["num_bytes"], row["num_parsed"]
-            file.fault, file.detail = rule, row["detail"]
+            file.fault, file.detail = reason, row["detail"]
         elif outcome == "kept":
             file.num_kept = num
         elif outcome == "duplicate":
             file.num_duplicates = num
         elif outcome == "filtered":
-            file.num_filtered[rule] = num
+            file.num_filtered[reason] = num
         else:
-            file.num_quarantined[rule] = num
-            file.first_record[rule] = row["record"]
-    return sorted(found.values(), key=lambda file: (file.source, file.table, file.file_name))
+            file.num_quarantined[reason] = num
+            file.first_record[reason] = row["record"]
+    return sorted(files.values(), key=lambda file: (file.source, file.table, file.file_name))
 
 
 def counted(rows: DataFrame, day_limit: int) -> tuple[DataFrame, list[FileCounts]]:
-    """Every row with its last outcome, kept on disk so that files are read once, and the counts.
+    """Count every file's records, the day limit applied; the day limit sorts all rows: only where somebody can pass it.
 
-    The day limit sorts all rows once more: that is done only when somebody can pass it.
+    Returns:
+        Every row with its last outcome, kept on disk so that files are read once.
+        The counts.
     """
     unlimited = with_duplicates(rows).persist(StorageLevel.DISK_ONLY)
     limited = unlimited
     try:
-        if not busy_users(unlimited, day_limit).isEmpty():
+        counts = counts_of(unlimited)
+        if _most_events(counts) > day_limit and not busy_users(unlimited, day_limit).isEmpty():
             limited = with_day_limit(unlimited, day_limit).persist(StorageLevel.DISK_ONLY)
-        counts = counts_of(limited)
+            counts = counts_of(limited)
     except PySparkException:
         limited.unpersist()
         unlimited.unpersist()
@@ -143,6 +146,15 @@ def counted(rows: DataFrame, day_limit: int) -> tuple[DataFrame, list[FileCounts
     if limited is not unlimited:
         unlimited.unpersist()
     return limited, counts
+
+
+def _most_events(files: list[FileCounts]) -> int:
+    """The events of the source with the most: no user of it has more."""
+    events: Counter[str] = Counter()
+    for file in files:
+        if file.table == "interactions":
+            events[file.source] += file.num_kept
+    return max(events.values(), default=0)
 
 
 def verify(files: list[FileCounts], max_quarantined_share: float) -> None:
@@ -157,10 +169,10 @@ def verify(files: list[FileCounts], max_quarantined_share: float) -> None:
         if len(seen[file.source, file.file_name]) > 1:
             raise BadDataError(f"{file.where}: changed while it was read; run again when it is complete")
         bad = sum(file.num_quarantined.values())
-        told = file.num_kept + sum(file.num_filtered.values()) + bad + file.num_duplicates
-        if file.fault is None and told != file.num_parsed:
+        accounted = file.num_kept + sum(file.num_filtered.values()) + bad + file.num_duplicates
+        if file.fault is None and accounted != file.num_parsed:
             raise BadDataError(
-                f"{file.where}: {file.num_parsed} records read, but {told} accounted for; the file or a worker "
+                f"{file.where}: {file.num_parsed} records read, but {accounted} accounted for; the file or a worker "
                 f"changed in between, run again"
             )
         if file.fault is None and bad > max_quarantined_share * file.num_parsed:

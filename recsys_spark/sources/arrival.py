@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Rules:
-    """The settings of section `ingest`, explained in conf/base.yaml."""
+class Tolerance:
+    """What ingest puts up with: the settings of section `ingest`, explained in conf/base.yaml."""
 
     on_no_data: str
     on_bad_file: str
@@ -42,12 +42,12 @@ class Rules:
 
 
 class Arrived(NamedTuple):
-    """One frame for each table that ingest writes."""
+    """What goes into each table that ingest writes: a frame, or the few rows that the driver has."""
 
     users: DataFrame
     items: DataFrame
     quarantine: DataFrame
-    source_files: DataFrame
+    source_files: list[dict[str, Any]]
     interactions: DataFrame
 
 
@@ -64,7 +64,7 @@ class _Delivery(NamedTuple):
 
 @contextmanager
 def arrived(
-    spark: SparkSession, sources: Mapping[str, tuple[str, str]], run_date: dt.date, rules: Rules
+    spark: SparkSession, sources: Mapping[str, tuple[str, str]], run_date: dt.date, tolerance: Tolerance
 ) -> Iterator[Arrived]:
     """Read, check and count the night's files; the frames live until the block ends.
 
@@ -80,21 +80,23 @@ def arrived(
         raise SettingsError(
             "sources: none is configured; name at least one mapping and folder (conf/mappings)"
         )
-    key = key_from_environment() if rules.pseudonyms else None
-    deliveries = [d for name in sorted(sources) for d in _deliveries(name, *sources[name], run_date, rules)]
-    rows, files = _counted(spark, deliveries, run_date, rules, key)
+    key = key_from_environment() if tolerance.pseudonyms else None
+    deliveries = [
+        d for name in sorted(sources) for d in _deliveries(name, *sources[name], run_date, tolerance)
+    ]
+    rows, files = _counted(spark, deliveries, run_date, tolerance, key)
     try:
         bad = [file for file in files if file.fault is not None]
-        if bad and rules.on_bad_file == "fail":
+        if bad and tolerance.on_bad_file == "fail":
             raise BadDataError(f"{bad[0].where}: {bad[0].fault}: {bad[0].detail}; nothing was written")
         if bad:
             # Rows of a bad file may have taken keys from good ones: count again without them.
             rows.unpersist()
             left_out = {(file.source, file.table, file.file_name) for file in bad}
             sound = [d.without(left_out) for d in deliveries]
-            rows, files = _counted(spark, sound, run_date, rules, key)
+            rows, files = _counted(spark, sound, run_date, tolerance, key)
             files += bad
-        accounting.verify(files, rules.max_quarantined_share)
+        accounting.verify(files, tolerance.max_quarantined_share)
         for file in files:
             log.info(
                 "file_read source=%s table=%s file=%s parsed=%d kept=%d filtered=%d quarantined=%d duplicates=%d",
@@ -106,8 +108,10 @@ def arrived(
         rows.unpersist()
 
 
-def _deliveries(source: str, mapping: str, folder: str, run_date: dt.date, rules: Rules) -> list[_Delivery]:
-    found: list[_Delivery] = []
+def _deliveries(
+    source: str, mapping: str, folder: str, run_date: dt.date, tolerance: Tolerance
+) -> list[_Delivery]:
+    deliveries: list[_Delivery] = []
     taken: set[tuple[str, str]] = set()
     for order, feed in enumerate(load_mapping(mapping).feeds):
         files, waiting = files_of(
@@ -115,30 +119,38 @@ def _deliveries(source: str, mapping: str, folder: str, run_date: dt.date, rules
             folder,
             feed.files,
             run_date,
-            ready_marker=rules.ready_marker,
-            quiet_seconds=rules.quiet_seconds,
+            ready_marker=tolerance.ready_marker,
+            quiet_seconds=tolerance.quiet_seconds,
         )
         if not files and (waiting or not feed.optional):
             why = waiting or f"no file matches {feed.files.format(run_date=run_date)}"
-            told = f"source {source}: no {feed.table} for {run_date} in {folder}: {why}"
-            if rules.on_no_data == "fail":
-                raise MissingInputError(f"{told}; run again when it is there, or set ingest.on_no_data=skip")
+            lacking = f"source {source}: no {feed.table} for {run_date} in {folder}: {why}"
+            if tolerance.on_no_data == "fail":
+                raise MissingInputError(
+                    f"{lacking}; run again when it is there, or set ingest.on_no_data=skip"
+                )
             log.warning("no_data source=%s table=%s why=%r", source, feed.table, why)
         for file in files:
             if (feed.table, file.name) in taken:
                 raise SettingsError(f"mapping {mapping}: two feeds read {file.name} into {feed.table}")
             taken.add((feed.table, file.name))
-        found.append(_Delivery(source, order, feed, files))
-    return found
+        deliveries.append(_Delivery(source, order, feed, files))
+    return deliveries
 
 
 def _counted(
-    spark: SparkSession, deliveries: list[_Delivery], run_date: dt.date, rules: Rules, key: bytes | None
+    spark: SparkSession,
+    deliveries: list[_Delivery],
+    run_date: dt.date,
+    tolerance: Tolerance,
+    key: bytes | None,
 ) -> tuple[DataFrame, list[accounting.FileCounts]]:
-    """Every record with its outcome, kept on disk so that files are read once, and the counts."""
+    """As accounting.counted, of the records of all deliveries."""
     parts = []
     for source, order, feed, files in deliveries:
-        parsed = read_feed(spark, files, feed, max_record_lines=rules.max_record_lines, keep_raw=key is None)
+        parsed = read_feed(
+            spark, files, feed, max_record_lines=tolerance.max_record_lines, keep_raw=key is None
+        )
         try:
             parts.append(converted(parsed, feed, source=source, order=order, run_date=run_date, key=key))
         except AnalysisException as error:
@@ -149,7 +161,7 @@ def _counted(
     # One large file is read by one task; by row key its records are spread for all that follows.
     spread = reduce(DataFrame.unionByName, parts).repartition("row_key")
     try:
-        return accounting.counted(spread, rules.max_events_per_user_day)
+        return accounting.counted(spread, tolerance.max_events_per_user_day)
     except PySparkException as error:
         if error.getCondition() in (
             "CAST_INVALID_INPUT",
@@ -169,15 +181,10 @@ def _tables(
 ) -> Arrived:
     dated = rows.withColumn("run_date", F.lit(run_date))
     kept = dated.where(F.col("outcome") == "kept")
-    whole = spark.createDataFrame(
-        [
-            (f.source, f.table, f.file_name, 0, f.fault, None, f.detail, run_date)
-            for f in files
-            if f.fault is not None
-        ],
-        tables.QUARANTINE.schema,
-    )
-    refused = dated.where(F.col("outcome") == "quarantined").withColumnRenamed("rule", "reason")
+    quarantine = tables.QUARANTINE.check(dated.where(F.col("outcome") == "quarantined"))
+    whole = [(f.source, f.table, f.file_name, 0, f.fault, None, f.detail, run_date) for f in files if f.fault]
+    if whole:
+        quarantine = quarantine.unionByName(spark.createDataFrame(whole, tables.QUARANTINE.schema))
 
     def of(table: tables.Table) -> DataFrame:
         return table.check(kept.where(F.col("table") == table.name))
@@ -185,7 +192,7 @@ def _tables(
     return Arrived(
         users=of(tables.USERS),
         items=of(tables.ITEMS),
-        quarantine=tables.QUARANTINE.check(refused).unionByName(whole),
-        source_files=spark.createDataFrame([f.row(run_date) for f in files], tables.SOURCE_FILES.schema),
+        quarantine=quarantine,
+        source_files=[file.row(run_date) for file in files],
         interactions=of(tables.INTERACTIONS),
     )

@@ -35,26 +35,26 @@ def number(text: Column, what: str, low: float | None, high: float | None) -> tu
     Args:
         what: begins the reason for any number but `value`: price_not_a_number.
     """
-    found = text.try_cast("double")
+    converted = text.try_cast("double")
     prefix = "" if what == "value" else f"{what}_"
     outside = F.lit(False)
     if low is not None:
-        outside = outside | (found < low)
+        outside = outside | (converted < low)
     if high is not None:
-        outside = outside | (found > high)
+        outside = outside | (converted > high)
     reason = first_of(
-        named(text.isNotNull() & found.isNull(), f"unparsable_{what}"),
-        named(F.isnan(found), f"{prefix}not_a_number"),
-        named(F.abs(found) == float("inf"), f"{prefix}infinite"),
+        named(text.isNotNull() & converted.isNull(), f"unparsable_{what}"),
+        named(F.isnan(converted), f"{prefix}not_a_number"),
+        named(F.abs(converted) == float("inf"), f"{prefix}infinite"),
         named(outside, f"{prefix}out_of_range"),
     )
-    return found, reason
+    return converted, reason
 
 
 def cast(text: Column, what: str, to: str) -> tuple[Column, Column]:
     """A cast whose failure is `unparsable_<what>`."""
-    found = text.try_cast(to)
-    return found, named(text.isNotNull() & found.isNull(), f"unparsable_{what}")
+    converted = text.try_cast(to)
+    return converted, named(text.isNotNull() & converted.isNull(), f"unparsable_{what}")
 
 
 def instant(
@@ -64,23 +64,23 @@ def instant(
     if form == "iso":
         sound = F.regexp_replace(text, r"([+-]\d{2})(\d{2})$", "$1:$2")
         sound = F.regexp_replace(sound, r" ?([+-]\d{2})$", "$1:00")
-        found = F.when(text.rlike(ISO), sound.try_cast("timestamp"))
-        readable = found.isNotNull()
+        converted = F.when(text.rlike(ISO), sound.try_cast("timestamp"))
+        readable = converted.isNotNull()
     elif form == "pattern":
-        found = F.try_to_timestamp(text, F.lit(pattern))
-        found = F.to_utc_timestamp(found, zone) if zone else found
-        readable = found.isNotNull()
+        converted = F.try_to_timestamp(text, F.lit(pattern))
+        converted = F.to_utc_timestamp(converted, zone) if zone else converted
+        readable = converted.isNotNull()
     else:
         seconds = text.try_cast("decimal(30,9)") / (1000 if form == "epoch_milliseconds" else 1)
         readable = seconds.isNotNull()
         inside = F.when(F.abs(seconds) < LAST_SECOND, seconds)
-        found = F.timestamp_micros(F.floor(inside * 1_000_000).cast("long"))
+        converted = F.timestamp_micros(F.floor(inside * 1_000_000).cast("long"))
     end = F.lit(dt.datetime.combine(run_date + dt.timedelta(days=1), dt.time(), dt.UTC))
     start = F.lit(dt.datetime(1970, 1, 1, tzinfo=dt.UTC))
     reason = first_of(
         named(text.isNull(), "null_time"),
         named(~readable, "unparsable_time"),
-        named(found.isNull() | (found < start), "impossible_time"),
-        named(found >= end, "future_time"),
+        named(converted.isNull() | (converted < start), "impossible_time"),
+        named(converted >= end, "future_time"),
     )
-    return found, reason
+    return converted, reason

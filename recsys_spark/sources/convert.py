@@ -1,7 +1,7 @@
 """From the text columns of one feed to contract rows, each with what became of it.
 
-`outcome` is file (record 0: what is known of the file), quarantined or filtered (`rule` says by
-which reason or filter), or kept. Order: faults of the record, then filters, then checks.
+`outcome` is file (record 0: what is known of the file), quarantined or filtered (`reason` says
+why, or by which filter), or kept. Order: faults of the record, then filters, then checks.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def converted(
         order: of the feed in its mapping; earlier feeds win when two deliver one key.
         key: of the pseudonyms, None without.
     """
-    asked = {name: _source_column(given).cast("string") for name, given in feed.columns.items()}
+    asked = {name: _source_column(origin).cast("string") for name, origin in feed.columns.items()}
     texts = parsed.select("*", *[column.alias(f"{TEXT}{name}") for name, column in asked.items()])
-    judged = texts.withColumns(_findings(feed, run_date)).withColumns(_verdict())
+    checked = texts.withColumns(_findings(feed, run_date)).withColumns(_verdict())
     if key is not None and "user_id" in feed.columns:
-        judged = judged.withColumn(f"{TEXT}user_id", pseudonym(F.col(f"{TEXT}user_id"), key))
+        checked = checked.withColumn(f"{TEXT}user_id", pseudonym(F.col(f"{TEXT}user_id"), key))
     columns = _contract(feed, run_date)
-    shared = judged.select(
+    shared = checked.select(
         F.lit(feed.table).alias("table"),
         F.lit(source).alias("source"),
         F.lit(feed.delivery).alias("delivery"),
@@ -60,7 +60,7 @@ def converted(
         F.col("__file").alias("file_name"),
         F.col("__record").alias("record"),
         "outcome",
-        "rule",
+        "reason",
         F.when(F.col("outcome") == "quarantined", _fields(feed, key is not None)).alias("fields"),
         F.when(F.col("outcome").isin("quarantined", "file"), F.col("__raw")).alias("raw"),
         F.col("__sha256").alias("sha256"),
@@ -77,10 +77,10 @@ def converted(
     return _counted(shared) if LINE_COUNT in feed.row_key else shared
 
 
-def _source_column(given: ColumnSource) -> Column:
-    if given.column is not None:
-        return _quoted(given.column)
-    return F.lit(given.constant) if given.sql is None else F.expr(given.sql)
+def _source_column(origin: ColumnSource) -> Column:
+    if origin.column is not None:
+        return _quoted(origin.column)
+    return F.lit(origin.constant) if origin.sql is None else F.expr(origin.sql)
 
 
 def _quoted(name: str) -> Column:
@@ -102,9 +102,9 @@ def _findings(feed: Feed, run_date: dt.date) -> dict[str, Column]:
 
 
 def _verdict() -> dict[str, Column]:
-    """`rule` and `outcome` of a record, from its fault and the findings."""
+    """`reason` and `outcome` of a record, from its fault and the findings."""
     is_file, is_faulty = F.col("__record") == 0, F.col("__fault").isNotNull()
-    found = F.coalesce(F.col("__filtered"), F.col("__refused"))
+    finding = F.coalesce(F.col("__filtered"), F.col("__refused"))
     outcome = (
         F.when(is_file, "file")
         .when(is_faulty, "quarantined")
@@ -112,13 +112,13 @@ def _verdict() -> dict[str, Column]:
         .when(F.col("__refused").isNotNull(), "quarantined")
         .otherwise("kept")
     )
-    return {"rule": F.when(is_file | is_faulty, F.col("__fault")).otherwise(found), "outcome": outcome}
+    return {"reason": F.when(is_file | is_faulty, F.col("__fault")).otherwise(finding), "outcome": outcome}
 
 
 def _converted(feed: Feed, run_date: dt.date) -> dict[str, tuple[Column, Column]]:
-    found = {}
+    columns = {}
     if feed.time is not None:
-        found["event_at"] = checks.instant(
+        columns["event_at"] = checks.instant(
             _text("event_at"), feed.time, feed.time_pattern, feed.time_zone, run_date
         )
     if "value" in feed.columns:
@@ -126,15 +126,15 @@ def _converted(feed: Feed, run_date: dt.date) -> dict[str, tuple[Column, Column]
         value, reason = checks.number(_text("value"), "value", low, high)
         if feed.value_range:
             reason = F.coalesce(checks.named(_text("value").isNull(), "null_value"), reason)
-        found["value"] = value, reason
+        columns["value"] = value, reason
     if "price" in feed.columns:
-        found["price"] = checks.number(_text("price"), "price", 0.0, None)
+        columns["price"] = checks.number(_text("price"), "price", 0.0, None)
     for name in ("year", "min_age", "age"):
         if name in feed.columns:
-            found[name] = checks.cast(_text(name), name, "int")
+            columns[name] = checks.cast(_text(name), name, "int")
     if "is_available" in feed.columns:
-        found["is_available"] = checks.cast(_text("is_available"), "is_available", "boolean")
-    return found
+        columns["is_available"] = checks.cast(_text("is_available"), "is_available", "boolean")
+    return columns
 
 
 def _contract(feed: Feed, run_date: dt.date) -> dict[str, Column]:
@@ -188,11 +188,11 @@ def _row_key(feed: Feed) -> Column:
         return _text("item_id" if feed.table == "items" else "user_id")
     parts = [_text(n) if n in feed.columns else _quoted(n) for n in feed.row_key if n != LINE_COUNT]
     # Each part carries its length: (ab, c) and (a, bc) must differ.
-    told = [
+    spelled = [
         F.concat(F.coalesce(F.length(p).cast("string"), F.lit("")), F.lit(":"), F.coalesce(p, F.lit("")))
         for p in parts
     ]
-    return F.substring(F.sha2(F.concat(*told), 256), 1, 32)
+    return F.substring(F.sha2(F.concat(*spelled), 256), 1, 32)
 
 
 def _counted(rows: DataFrame) -> DataFrame:

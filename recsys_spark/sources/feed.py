@@ -37,7 +37,7 @@ class ColumnSource(Strict):
 
     @model_validator(mode="after")
     def _one(self) -> ColumnSource:
-        if sum(given is not None for given in (self.column, self.constant, self.sql)) != 1:
+        if [self.column, self.constant, self.sql].count(None) != 2:
             raise ValueError("give exactly one of column, constant, sql")
         return self
 
@@ -49,12 +49,12 @@ class EventType(Strict):
     values: tuple[str, ...] = ()
 
 
-def _column(given: Any) -> Any:
-    return {"column": given} if isinstance(given, str) else given
+def _column(value: Any) -> Any:
+    return {"column": value} if isinstance(value, str) else value
 
 
-def _yes_no(given: Any) -> Any:
-    return {True: "yes", False: "no"}[given] if isinstance(given, bool) else given
+def _yes_no(value: Any) -> Any:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 class Feed(Strict):
@@ -117,7 +117,7 @@ class Feed(Strict):
         faults = []
         if self.table == "interactions":
             needed = {"time": self.time, "event_types": self.event_types, "row_key": self.row_key}
-            faults += [f"{key}: interactions need it" for key, given in needed.items() if not given]
+            faults += [f"{key}: interactions need it" for key, value in needed.items() if not value]
             if self.row_key == (LINE_COUNT,):
                 faults.append(f"row_key: {LINE_COUNT} alone names no event")
             constant = self.columns["event_type"].constant

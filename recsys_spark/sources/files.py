@@ -61,9 +61,9 @@ def files_of(
             f"source {source}: pattern {pattern} or ready_marker {ready_marker}: only {{run_date}} may stand "
             f"in braces, got {error}"
         ) from None
-    found = _matching(filesystem, root, wanted.split("/"))
-    waiting = next((why for i in found if (why := _unready(filesystem, i, marker, quiet_seconds))), None)
-    names = sorted(info.path[len(root) :].lstrip("/") for info in found)
+    infos = _matching(filesystem, root, wanted.split("/"))
+    waiting = next((why for i in infos if (why := _unready(filesystem, i, marker, quiet_seconds))), None)
+    names = sorted(info.path[len(root) :].lstrip("/") for info in infos)
     log.info("files_found source=%s pattern=%s files=%d", source, wanted, len(names))
     if waiting:
         return [], waiting
@@ -80,7 +80,7 @@ def _matching(filesystem: Any, folder: str, parts: list[str]) -> list[Any]:
     if not rest:
         return [info for info in infos if info.type == fs.FileType.File]
     folders = [info.path for info in infos if info.type == fs.FileType.Directory]
-    return [found for path in folders for found in _matching(filesystem, path, rest)]
+    return [info for path in folders for info in _matching(filesystem, path, rest)]
 
 
 def _unready(filesystem: Any, info: Any, marker: str | None, quiet: float) -> str | None:

@@ -21,16 +21,16 @@ from recsys_spark.sources.feed import ColumnSource, EventType, Feed, Strict, hin
 MAPPINGS = Path(__file__).parent.parent / "conf" / "mappings"
 
 
-def _some(given: tuple[Feed, ...]) -> tuple[Feed, ...]:
-    if not given:
+def _at_least_one(feeds: tuple[Feed, ...]) -> tuple[Feed, ...]:
+    if not feeds:
         raise ValueError("name at least one")
-    return given
+    return feeds
 
 
 class Mapping(Strict):
     """The feeds of one source; `active_days` overrides recommend.active_days for its users."""
 
-    feeds: Annotated[tuple[Feed, ...], AfterValidator(_some)]
+    feeds: Annotated[tuple[Feed, ...], AfterValidator(_at_least_one)]
     active_days: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
 
 

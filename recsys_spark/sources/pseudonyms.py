@@ -39,12 +39,12 @@ def pseudonym(ids: Column, key: bytes) -> Column:
     It is computed in the Python worker so that the key never stands in a query plan.
     """
 
-    def digests(found: pd.Series) -> pd.Series:
+    def digests(ids: pd.Series) -> pd.Series:
         trust_archives()
         known: dict[str, str] = {}
-        for user_id in found.dropna().unique():
+        for user_id in ids.dropna().unique():
             known[user_id] = hmac.digest(key, user_id.encode(), "sha256").hex()
-        return found.map(known).astype(object).where(found.notna(), None)
+        return ids.map(known).astype(object).where(ids.notna(), None)
 
     apply = cast(Callable[[Column], Column], cast(Any, pandas_udf)(digests, "string"))
     return apply(ids)

@@ -96,13 +96,13 @@ Chunk = tuple[Any, Any, Sequence[Any]]
 
 
 def _text(digest: Digest, _filesystem: Any, _path: str, layout: Layout) -> Iterator[Chunk]:
-    found = records(digest, layout)
+    cut = records(digest, layout)
     while True:
         # Column by column: rows kept in lists of lists would keep the garbage collector busy (half the time).
         faults: list[str | None] = []
         raws: list[str] = []
         columns: list[list[str | None]] = [[] for _ in layout.read]
-        for fault, raw, values in itertools.islice(found, BATCH_RECORDS):
+        for fault, raw, values in itertools.islice(cut, BATCH_RECORDS):
             faults.append(fault)
             raws.append(raw)
             for column, value in zip(columns, values, strict=True):

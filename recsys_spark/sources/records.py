@@ -51,8 +51,8 @@ def _split_records(text: TextIO, layout: Layout) -> Iterator[Record]:
     rows = cut(text, layout)
     if layout.header != "no":
         _check_header(next(rows, None), layout)
-    places = [layout.names.index(name) for name in layout.read]
-    blank = (None,) * len(places)
+    positions = [layout.names.index(name) for name in layout.read]
+    blank = (None,) * len(positions)
     width = len(layout.fields)
     for fault, raw, row, line in rows:
         if fault is None and len(row) != width:
@@ -62,7 +62,7 @@ def _split_records(text: TextIO, layout: Layout) -> Iterator[Record]:
         if not raw.isascii() and not is_sound(raw):
             fault, raw = "invalid_utf8", readable(raw)
         raw = raw.rstrip("\r\n")
-        yield Record(fault, raw, blank if fault else [row[place] or None for place in places])
+        yield Record(fault, raw, blank if fault else [row[position] or None for position in positions])
 
 
 Row = tuple[str | None, str, list[str], int]  # fault, text, cells, number of its last line
@@ -125,12 +125,12 @@ def _json_records(text: TextIO, layout: Layout) -> Iterator[Record]:
             fault, raw = "invalid_utf8", readable(raw)
         else:
             try:
-                found = decoder.decode(raw)
+                content = decoder.decode(raw)
             except (json.JSONDecodeError, RecursionError):
                 fault = "not_json"
             else:
-                if isinstance(found, dict):
-                    values = [_as_text(found.get(name), layout.separator) for name in layout.read]
+                if isinstance(content, dict):
+                    values = [_as_text(content.get(name), layout.separator) for name in layout.read]
                     if any(v is not None and not is_sound(v) for v in values):
                         fault, values = "invalid_utf8", blank
                 else:

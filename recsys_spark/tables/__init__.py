@@ -3,10 +3,17 @@
 Words used in every table:
 
 `run_date`  the night (UTC day) whose run wrote the row; in `interactions` it is the arrival date
-`cut`       which events a row was built from:
-            `valid`  only train events (before the validation window): what the twin learns from
-            `test`   train and validation events: what the twin's lists are made from
-            `night`  every event up to the run date: what the published model and lists use
+`cut`       which events a row was built from; `role`, which of a recommender's two models it is:
+
+    events up to run_date: older    valid window  test window   what is learnt        what lists are made of
+    cut valid              ██████                               twin                  none; epochs and a blend's
+                                                                                      weights are chosen on the
+                                                                                      valid window
+    cut test               ████████████████████                 nothing               the twin's, judged on the
+                                                                                      test window
+    cut night              ██████████████████████████████████   published model       tonight's, for readers
+
+            With leave_last_out the windows are each user's last event and the one before it.
 `_id`       a string from outside; `_idx` our dense integer (0 pads, 1 is unknown, real ones from 2)
 `_at`       a UTC instant
 

@@ -60,8 +60,8 @@ BAGS = table(
     "bags",
     [
         ("user_idx", INT, ""),
-        ("items", INTS, "every distinct item_idx of the user's events, ascending"),
-        ("weights", FLOATS, "summed weight of the user's events with each item"),
+        ("items", INTS, "every distinct item_idx of the user's events of any age, ascending"),
+        ("weights", FLOATS, "of each item the summed weights of its events"),
         CUT,
         RUN_DATE,
     ],
@@ -145,7 +145,7 @@ FEATURE_COLUMNS = table(
     "feature_columns",
     [
         ("entity", STRING, "item | user"),
-        ("position", INT, "place in `features`, from 0"),
+        ("position", INT, "in `features`, from 0"),
         ("name", STRING, "category:Drama, title:17, price, ..."),
         ("mean", DOUBLE, "subtracted; 0 for indicators"),
         ("std", DOUBLE, "divided by; 1 for indicators"),

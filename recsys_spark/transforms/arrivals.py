@@ -11,7 +11,10 @@ import datetime as dt
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from recsys_spark.transforms.actions import Actions
+
 WHOLE_FILE = "file_"
+_MOST_REPEATED = 1_000_000  # keys, 8 bytes each, that every executor can hold
 KEYS = {"interactions": "row_key", "items": "item_id", "users": "user_id"}
 
 
@@ -38,6 +41,27 @@ def only_in_force(rows: DataFrame, source_files: DataFrame, run_date: dt.date, t
     live = _live_files(source_files, run_date, table_name)
     in_force = rows.join(F.broadcast(live), ["source", "file_name", "run_date"], how="left_semi")
     return in_force.select(*rows.columns)
+
+
+def current_events(
+    arrived: DataFrame, source_files: DataFrame, run_date: dt.date, num_partitions: int, actions: Actions
+) -> DataFrame:
+    """`only_current` of interactions: few keys come twice as a rule, and many events are not sorted to find those.
+
+    Args:
+        arrived, source_files, run_date: as `only_current` takes them.
+        num_partitions: 1: there are so few events that they are sorted at once.
+        actions: to hold and to count what `repeated_keys` gives.
+    """
+    name = "interactions"
+    in_force = only_in_force(arrived, source_files, run_date, name)
+    if num_partitions == 1:
+        return one_a_key(in_force, name)
+    repeated = actions.keep(repeated_keys(in_force, name, num_partitions))
+    [num_repeated] = actions.gather(repeated.agg(F.count("hash").alias("num")))["num"].to_pylist()
+    if num_repeated == 0:
+        return in_force
+    return one_a_key(in_force, name, repeated if num_repeated <= _MOST_REPEATED else None)
 
 
 def one_a_key(in_force: DataFrame, table_name: str, repeated: DataFrame | None = None) -> DataFrame:
@@ -82,8 +106,8 @@ def catalogue(items: DataFrame, source_files: DataFrame, run_date: dt.date) -> D
     )
     order = [F.col("is_live").isNotNull().desc(), F.col("run_date").desc(), F.col("source").asc()]
     newest = _newest(marked, ["item_id"], *order)
-    known = F.coalesce(F.col("is_available"), F.lit(True)) & F.coalesce(F.col("is_live"), F.lit(False))
-    return newest.withColumn("is_available", known).select(*items.columns)
+    is_available = F.coalesce(F.col("is_available"), F.lit(True)) & F.coalesce(F.col("is_live"), F.lit(False))
+    return newest.withColumn("is_available", is_available).select(*items.columns)
 
 
 def _live_files(source_files: DataFrame, run_date: dt.date, table_name: str) -> DataFrame:
@@ -103,7 +127,7 @@ def _live_files(source_files: DataFrame, run_date: dt.date, table_name: str) -> 
 
 def _newest(rows: DataFrame, key: list[str], *order: Column) -> DataFrame:
     window = Window.partitionBy(*key).orderBy(*order, F.col("file_name"), F.col("record"))
-    return rows.withColumn("place", F.row_number().over(window)).where(F.col("place") == 1).drop("place")
+    return rows.withColumn("nth", F.row_number().over(window)).where(F.col("nth") == 1).drop("nth")
 
 
 def _hash(table_name: str) -> Column:

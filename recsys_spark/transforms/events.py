@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -15,31 +16,45 @@ from recsys_spark.errors import SettingsError
 from recsys_spark.transforms.timelines import CutEnds
 
 
+class Numbers(NamedTuple):
+    """What ids and event types become.
+
+    Attributes:
+        users, items: the indexes.
+        segments: user_idx and segment of users who are in one.
+        event_types: the first one is 1.
+        tie_seed: of the hash that orders events of one user at one instant.
+    """
+
+    users: DataFrame
+    items: DataFrame
+    segments: DataFrame
+    event_types: Sequence[str]
+    tie_seed: int
+
+
 def numbered(
     interactions: DataFrame,
-    user_index: DataFrame,
-    item_index: DataFrame,
-    segments: DataFrame,
+    numbers: Numbers,
     run_date: dt.date,
-    event_types: Sequence[str],
-    tie_seed: int,
     num_partitions: int,
 ) -> DataFrame:
     """Events before the end of `run_date` with numbers for ids and types, in `num_partitions` by user.
 
-    `segment` is that of the user in `segments` (user_idx, segment), or ''. It is looked up in a hash table of a
+    `segment` is '' for users without one. It is looked up in a hash table of a
     partition's users: the events are parted for it already, and need no sort.
     `order_hash` orders events of one user at one instant: by a hash of the ids, never by item number.
-    An id without a number, or a type that is not in `event_types`, fails the query that meets it.
+    An id or a type without a number fails the query that meets it.
     """
+    event_types = numbers.event_types
     if not event_types:
         raise SettingsError("setting features.event_types: empty; name the event types of the mappings")
     types = F.create_map(*[part for n, name in enumerate(event_types, 1) for part in (F.lit(name), F.lit(n))])
     type_name = F.col("event_type")
     return (
         interactions.where(F.col("event_at") < F.lit(_start_of(run_date + dt.timedelta(days=1))))
-        .join(user_index.select("user_id", "user_idx"), "user_id", how="left")
-        .join(item_index.select("item_id", "item_idx"), "item_id", how="left")
+        .join(numbers.users.select("user_id", "user_idx"), "user_id", how="left")
+        .join(numbers.items.select("item_id", "item_idx"), "item_id", how="left")
         .select(
             _or_fail(F.col("user_idx"), _unnumbered("user", run_date)).alias("user_idx"),
             _or_fail(F.col("item_idx"), _unnumbered("item", run_date)).alias("item_idx"),
@@ -57,10 +72,10 @@ def numbered(
             "value",
             "weight",
             "source",
-            F.xxhash64("user_id", "item_id", F.lit(tie_seed)).alias("order_hash"),
+            F.xxhash64("user_id", "item_id", F.lit(numbers.tie_seed)).alias("order_hash"),
         )
         .repartition(num_partitions, "user_idx")
-        .join(segments.hint("shuffle_hash"), "user_idx", how="left")
+        .join(numbers.segments.hint("shuffle_hash"), "user_idx", how="left")
         .withColumn("segment", F.coalesce("segment", F.lit("")))
     )
 

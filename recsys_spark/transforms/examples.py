@@ -13,20 +13,28 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys_spark import tables
-from recsys_spark.transforms.padding import EVENT_COLUMNS, event_lists, fixed_lists, instants
-from recsys_spark.transforms.pairs import pairs
-from recsys_spark.transforms.popularity import EVERYBODY
-from recsys_spark.transforms.timelines import Ints, Timelines, read_off, rows_of
+from recsys_spark.transforms.actions import Actions
+from recsys_spark.transforms.arrow_lists import EVENT_COLUMNS, event_lists, fixed_lists, instants
+from recsys_spark.transforms.item_popularity import EVERYBODY
+from recsys_spark.transforms.user_items import user_items
+from recsys_spark.transforms.whole_users import Ints, Reading, Timelines
 
 Weights = Mapping[str, NDArray[np.float64]]  # cut -> weight by item_idx
 _WINDOWS = 8192
+
+
+def weights_by_item(
+    popular: DataFrame, power: float, cuts: Sequence[str], actions: Actions
+) -> Weights | None:
+    """`item_weights` as `by_item` gives them; None with power 0, where every item weighs 1."""
+    return by_item(actions.gather(item_weights(popular, power)), cuts) if power else None
 
 
 def item_weights(popular: DataFrame, power: float) -> DataFrame:
     """One row a cut and item: `item_weight` = (mean events of an item / this item's)^power.
 
     Args:
-        popular: what `popularity` gives.
+        popular: what `item_popularity` gives.
         power: 0 gives every item weight 1.
     """
     counts = popular.where(F.col("segment") == EVERYBODY).select("cut", "item_idx", "num_events")
@@ -39,16 +47,16 @@ def item_weights(popular: DataFrame, power: float) -> DataFrame:
 
 def by_item(weights: pa.Table, cuts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """`item_weights`, gathered, as an array by item_idx for each cut; empty for a cut that sees no event."""
-    found = {}
+    weight = {}
     for cut in cuts:
         rows = weights.filter(pc.equal(weights["cut"], cut))
         item_idx = rows["item_idx"].to_numpy()
-        found[cut] = np.zeros(item_idx.max(initial=-1) + 1)
-        found[cut][item_idx] = rows["item_weight"].to_numpy()
-    return found
+        weight[cut] = np.zeros(item_idx.max(initial=-1) + 1)
+        weight[cut][item_idx] = rows["item_weight"].to_numpy()
+    return weight
 
 
-def event_examples(timelines: DataFrame, cuts: Sequence[str], weights: Weights | None) -> DataFrame:
+def event_examples(timelines: DataFrame, cuts: Sequence[str], weights: Weights | None) -> Reading:
     """One row a recent event: EVENT_EXAMPLES without its run_date.
 
     Args:
@@ -72,10 +80,10 @@ def event_examples(timelines: DataFrame, cuts: Sequence[str], weights: Weights |
             yield pa.RecordBatch.from_pydict(columns)
 
     columns = ("item_idx", "value", "weight", "event_at")
-    return read_off(timelines, columns, make, rows_of(tables.EVENT_EXAMPLES))
+    return Reading(timelines, columns, make, tables.EVENT_EXAMPLES)
 
 
-def sequence_examples(timelines: DataFrame, cuts: Sequence[str], length: int) -> DataFrame:
+def sequence_examples(timelines: DataFrame, cuts: Sequence[str], length: int) -> Reading:
     """Windows of `length` + 1 positions, counted back from the newest event: SEQUENCE_EXAMPLES without its run_date.
 
     A window's first event is the last of the next older window, so every event but the user's first is a
@@ -107,12 +115,10 @@ def sequence_examples(timelines: DataFrame, cuts: Sequence[str], length: int) ->
                 }
                 yield pa.RecordBatch.from_pydict(columns)
 
-    return read_off(timelines, EVENT_COLUMNS, make, rows_of(tables.SEQUENCE_EXAMPLES))
+    return Reading(timelines, EVENT_COLUMNS, make, tables.SEQUENCE_EXAMPLES)
 
 
-def user_examples(
-    timelines: DataFrame, cuts: Sequence[str], weights: Weights | None, length: int
-) -> DataFrame:
+def user_examples(timelines: DataFrame, cuts: Sequence[str], weights: Weights | None, length: int) -> Reading:
     """One row a user, its newest `length` distinct items: USER_EXAMPLES without its run_date.
 
     Args:
@@ -124,17 +130,17 @@ def user_examples(
 
     def make(users: Timelines) -> Iterator[pa.RecordBatch]:
         for cut in cuts:
-            found = pairs(users, users.recent(cut))
-            total = np.bincount(found.of_event, users.of["weight"][found.events], len(found.user))
-            order = np.lexsort((found.newest, found.user))
-            num_distinct = np.bincount(found.user, minlength=len(users.user_idx))
+            taken = user_items(users, users.recent(cut))
+            total = np.bincount(taken.of_event, users.of["weight"][taken.events], len(taken.user))
+            order = np.lexsort((taken.newest, taken.user))
+            num_distinct = np.bincount(taken.user, minlength=len(users.user_idx))
             before = np.repeat(np.cumsum(num_distinct) - num_distinct, num_distinct)
-            place = np.arange(len(order)) - before
+            nth = np.arange(len(order)) - before
             has = np.flatnonzero(num_distinct)
             row = np.repeat(np.arange(len(has)), num_distinct[has])
-            fits = np.flatnonzero(place < length)
-            listed, row, place = order[fits], row[fits], place[fits]
-            item_idx = found.item_idx[listed]
+            fits = np.flatnonzero(nth < length)
+            listed, row, nth = order[fits], row[fits], nth[fits]
+            item_idx = taken.item_idx[listed]
 
             def padded(values: NDArray[Any], at: tuple[Ints, Ints], num: int) -> pa.ListArray:
                 matrix = np.zeros((num, length), values.dtype)
@@ -144,18 +150,18 @@ def user_examples(
             num_items = np.minimum(num_distinct[has], length)
             columns = {
                 "user_idx": pa.array(users.user_idx[has]),
-                "items": padded(item_idx, (row, place), len(has)),
+                "items": padded(item_idx, (row, nth), len(has)),
                 "values": padded(
-                    users.of["value"][found.newest[listed]].astype(np.float32), (row, place), len(has)
+                    users.of["value"][taken.newest[listed]].astype(np.float32), (row, nth), len(has)
                 ),
-                "weights": padded(_weighted(total[listed], item_idx, cut, weights), (row, place), len(has)),
+                "weights": padded(_weighted(total[listed], item_idx, cut, weights), (row, nth), len(has)),
                 "num_items": pa.array(num_items.astype(np.int32)),
                 "num_overflow": pa.array((num_distinct[has] - num_items).astype(np.int32)),
                 "cut": pa.repeat(cut, len(has)),
             }
             yield pa.RecordBatch.from_pydict(columns)
 
-    return read_off(timelines, ("item_idx", "value", "weight"), make, rows_of(tables.USER_EXAMPLES))
+    return Reading(timelines, ("item_idx", "value", "weight"), make, tables.USER_EXAMPLES)
 
 
 def _weighted(

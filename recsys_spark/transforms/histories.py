@@ -1,4 +1,4 @@
-"""What each user did last, and everything each user has seen."""
+"""What each user did last, and all that each user has seen."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from recsys_spark import tables
-from recsys_spark.transforms.padding import EVENT_COLUMNS, event_lists, instants, lists
-from recsys_spark.transforms.pairs import pairs
-from recsys_spark.transforms.timelines import Timelines, read_off, rows_of
+from recsys_spark.transforms.arrow_lists import EVENT_COLUMNS, event_lists, instants, lists
+from recsys_spark.transforms.user_items import user_items
+from recsys_spark.transforms.whole_users import Reading, Timelines
 
 
-def histories(timelines: DataFrame, cuts: Sequence[str], length: int) -> DataFrame:
+def histories(timelines: DataFrame, cuts: Sequence[str], length: int) -> Reading:
     """The last `length` recent events of each user and cut: HISTORIES without its run_date."""
 
     def make(users: Timelines) -> Iterator[pa.RecordBatch]:
@@ -33,14 +33,14 @@ def histories(timelines: DataFrame, cuts: Sequence[str], length: int) -> DataFra
             }
             yield pa.RecordBatch.from_pydict(columns)
 
-    return read_off(timelines, EVENT_COLUMNS, make, rows_of(tables.HISTORIES))
+    return Reading(timelines, EVENT_COLUMNS, make, tables.HISTORIES)
 
 
-def seen_items(timelines: DataFrame, cuts: Sequence[str]) -> DataFrame:
+def seen_items(timelines: DataFrame, cuts: Sequence[str]) -> Reading:
     """Every distinct item of each user and cut: SEEN_ITEMS without its run_date."""
 
     def make(users: Timelines) -> Iterator[pa.RecordBatch]:
-        ever = pairs(users, np.arange(users.offsets[-1]))
+        ever = user_items(users, np.arange(users.offsets[-1]))
         for cut in cuts:
             is_seen = ever.oldest >= (users.offsets[:-1] + users.seen_from[cut])[ever.user]
             num = np.bincount(ever.user[is_seen], minlength=len(users.user_idx))
@@ -52,4 +52,4 @@ def seen_items(timelines: DataFrame, cuts: Sequence[str]) -> DataFrame:
             }
             yield pa.RecordBatch.from_pydict(columns)
 
-    return read_off(timelines, ["item_idx"], make, rows_of(tables.SEEN_ITEMS))
+    return Reading(timelines, ["item_idx"], make, tables.SEEN_ITEMS)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from recsys_spark.tables import FIRST_IDX
+from recsys_spark.transforms.actions import Actions
 from recsys_spark.transforms.content_hash import hash_of
-
-FIRST_IDX = 2  # 0 pads, 1 is unknown
 
 
 def ids_in(frames: Iterable[DataFrame], kind: str) -> DataFrame:
@@ -31,7 +31,9 @@ def ids_in(frames: Iterable[DataFrame], kind: str) -> DataFrame:
     return together.groupBy(id_name).agg(F.min("first_seen_at").alias("first_seen_at"))
 
 
-def new_ids(arrived: DataFrame, known: DataFrame, num_known: int, kind: str, run_date: dt.date) -> DataFrame:
+def new_ids(
+    arrived: DataFrame, known: DataFrame, num_known: Callable[[], int], kind: str, run_date: dt.date
+) -> DataFrame:
     """Number the arrived ids that the index does not hold yet, by (first event day, id).
 
     Ids without an event come last. Ids are sorted day by day; only the days' counts meet in one task.
@@ -39,7 +41,7 @@ def new_ids(arrived: DataFrame, known: DataFrame, num_known: int, kind: str, run
     Args:
         arrived: one row an id, as `ids_in` gives it.
         known: the index as it is; only its ids are read.
-        num_known: its rows. Numbers are dense, so the next one follows from it.
+        num_known: tells its rows. Numbers are dense, so the next one follows from it.
         kind: user | item.
         run_date: the night that numbers them.
     """
@@ -59,7 +61,7 @@ def new_ids(arrived: DataFrame, known: DataFrame, num_known: int, kind: str, run
         .join(F.broadcast(offsets), F.col("day").eqNullSafe(F.col("offset_day")), how="inner")
         .select(
             id_name,
-            (F.lit(num_known + FIRST_IDX - 1) + F.col("offset") + F.col("in_day"))
+            (F.lit(num_known() + FIRST_IDX - 1) + F.col("offset") + F.col("in_day"))
             .cast("int")
             .alias(f"{kind}_idx"),
             "first_seen_at",
@@ -71,6 +73,15 @@ def new_ids(arrived: DataFrame, known: DataFrame, num_known: int, kind: str, run
 def numbered_after(index: DataFrame, run_date: dt.date) -> DataFrame:
     """The rows that a later night appended: none unless nights run out of order, or again."""
     return index.where(F.col("run_date") > F.lit(run_date))
+
+
+def known_tonight(
+    index: DataFrame, kind: str, run_date: dt.date, events: DataFrame, listing: DataFrame, actions: Actions
+) -> DataFrame:
+    """`known_at`; on the newest night that is the whole index, which one look shows."""
+    if actions.gather(numbered_after(index, run_date).select("run_date").limit(1)).num_rows == 0:
+        return index
+    return known_at(index, kind, run_date, events, listing)
 
 
 def known_at(

@@ -6,8 +6,8 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from recsys_spark.transforms.events import cut_end
-from recsys_spark.transforms.numbers import indicator_columns, placed, scale, scaled, scaled_columns
-from recsys_spark.transforms.popularity import EVERYBODY
+from recsys_spark.transforms.item_popularity import EVERYBODY
+from recsys_spark.transforms.numbers import indicator_columns, scale, scaled, scaled_columns, with_positions
 from recsys_spark.transforms.timelines import CutEnds
 from recsys_spark.transforms.titles import idf, tf_idf, title_terms
 
@@ -27,7 +27,7 @@ def described_items(
     Args:
         items: the known part of the item index.
         catalogue: one row an item; an item that no catalogue names is available.
-        popular: what `popularity` gives.
+        popular: what `item_popularity` gives.
         ends: end of each cut to build.
         title_buckets: hash buckets of title terms.
     """
@@ -80,12 +80,14 @@ def item_statistics(described: DataFrame, num_categories: int, title_buckets: in
         .groupBy("cut")
         .agg(F.sort_array(F.collect_list(F.struct("rank", "category"))).alias("ranked"))
     )
-    has_term = [is_trained & F.array_contains("terms", bucket) for bucket in range(title_buckets)]
+    # As text: a call of the JVM for each part of each bucket takes longer than the query.
+    has_term = [f"num_events > 0 AND array_contains(terms, {bucket})" for bucket in range(title_buckets)]
+    num_with = F.expr(f"array({', '.join(f'count_if({condition})' for condition in has_term)})")
     return (
         described.groupBy("cut")
         .agg(
             F.count_if(is_trained & (F.size("terms") > 0)).alias("num_titles"),
-            F.array(*map(F.count_if, has_term)).cast("array<long>").alias("num_titles_with"),
+            num_with.cast("array<long>").alias("num_titles_with"),
             *[scale(F.when(is_trained, F.col(number))).alias(f"{number}_scale") for number in NUMBERS],
         )
         .withColumn("idf", idf(F.col("num_titles"), F.col("num_titles_with")))
@@ -132,4 +134,4 @@ def item_columns(item_stats: DataFrame) -> DataFrame:
         ),
         scaled_columns(NUMBERS),
     )
-    return placed(item_stats, "item", columns)
+    return with_positions(item_stats, "item", columns)

@@ -29,15 +29,15 @@ def scale(number: Column) -> Column:
 
 def scaled(numbers: Sequence[str]) -> Column:
     """Two floats a number n: (n - mean) / std by its `n_scale`, 0 where n is missing; and 1 where it is there."""
-    pairs: list[Column] = []
+    both: list[Column] = []
     for n in numbers:
         value = (F.col(n) - F.col(f"{n}_scale.mean")) / F.col(f"{n}_scale.std")
-        pairs += [F.coalesce(value, F.lit(0.0)).cast("float"), F.col(n).isNotNull().cast("float")]
-    return F.array(*pairs)
+        both += [F.coalesce(value, F.lit(0.0)).cast("float"), F.col(n).isNotNull().cast("float")]
+    return F.array(*both)
 
 
 def scaled_columns(numbers: Sequence[str]) -> Column:
-    """Name, mean and std of what `scaled` gives, place by place."""
+    """Name, mean and std of what `scaled` gives, in the same order."""
     named: list[Column] = []
     for n in numbers:
         named += [
@@ -52,7 +52,7 @@ def indicator_columns(names: Column) -> Column:
     return F.transform(names, _indicator)
 
 
-def placed(stats: DataFrame, entity: str, columns: Column) -> DataFrame:
+def with_positions(stats: DataFrame, entity: str, columns: Column) -> DataFrame:
     """Rows of FEATURE_COLUMNS without their run_date, from one array of columns a cut."""
     return stats.select("cut", F.posexplode(columns).alias("position", "column")).select(
         F.lit(entity).alias("entity"), "position", "column.name", "column.mean", "column.std", "cut"

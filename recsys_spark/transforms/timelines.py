@@ -15,21 +15,19 @@ most 8,192 events, a user's pieces one after the other:
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from recsys_spark.python_tasks import through_python
-from recsys_spark.tables import CUTS, Table
+from recsys_spark.tables import CUTS
+from recsys_spark.transforms.whole_users import USER, Ints, first_rows, whole_users
 
 CutEnds = Mapping[str, dt.datetime]  # cut -> the exclusive instant at which it ends: the "now" of ages
-Ints = NDArray[np.int64]
 # Instants and offsets of users -> by cut, how many of a user's newest events the cut does not see.
 SeenFrom = Callable[[Ints, Ints], dict[str, Ints]]
 
@@ -41,55 +39,8 @@ _EVENT = {
     "weight": "double",
     "active_days": "int",
 }
-_USER = ("user_idx", "segment", "seen_from", "recent_until")
 DAY = 86_400_000_000  # microseconds
 _PIECE, _EVENTS_A_BATCH = 8192, 2**18
-
-
-class Timelines(NamedTuple):
-    """U whole users with N events in all.
-
-    user_idx: [U].
-    segment: [U], text.
-    offsets: [U + 1], place in the N of each user's newest event.
-    seen_from, recent_until: cut -> [U], counted from the user's newest event.
-    of: column -> [N].
-    """
-
-    user_idx: Ints
-    segment: pa.StringArray
-    offsets: Ints
-    seen_from: dict[str, Ints]
-    recent_until: dict[str, Ints]
-    of: dict[str, NDArray[Any]]
-
-    def num_events(self) -> Ints:
-        """[U], events of any age."""
-        num: Ints = np.diff(self.offsets)
-        return num
-
-    def users(self) -> Ints:
-        """[N], the place in `user_idx` of each event's user."""
-        return np.repeat(np.arange(len(self.user_idx)), self.num_events())
-
-    def places(self) -> Ints:
-        """[N], each event's place among its user's, the newest is 0."""
-        return np.arange(self.offsets[-1]) - np.repeat(self.offsets[:-1], self.num_events())
-
-    def seen(self, cut: str) -> Ints:
-        """Places in the N of the events that the cut sees."""
-        return np.flatnonzero(self.places() >= np.repeat(self.seen_from[cut], self.num_events()))
-
-    def recent(self, cut: str) -> Ints:
-        """Places in the N of the events that the cut sees and that lie in its history window."""
-        places, num = self.places(), self.num_events()
-        is_recent = places < np.repeat(self.recent_until[cut], num)
-        return np.flatnonzero(is_recent & (places >= np.repeat(self.seen_from[cut], num)))
-
-    def num_recent(self, cut: str) -> Ints:
-        """[U], how many `recent` finds."""
-        num: Ints = np.maximum(self.recent_until[cut] - self.seen_from[cut], 0)
-        return num
 
 
 def timelines(
@@ -97,7 +48,7 @@ def timelines(
     seen_from: SeenFrom,
     ends: CutEnds,
     history_days: int,
-    active_days: Mapping[str, int | None],
+    active_days: Mapping[str, int | Literal["all"]],
 ) -> DataFrame:
     """Timelines of numbered events that are parted by user.
 
@@ -106,7 +57,7 @@ def timelines(
         seen_from: says what each cut sees.
         ends: end of each cut.
         history_days: an event that is older at a cut's end than so many days is not recent; one exactly so old is.
-        active_days: per source, days for which an event makes a user active; None: for ever. The key '' is for
+        active_days: per source, days for which an event makes a user active; all: for ever. The key '' is for
             sources that it does not name.
     """
     oldest = {cut: micros(end) - history_days * DAY for cut, end in ends.items()}
@@ -114,9 +65,9 @@ def timelines(
     schema = f"user_idx int, segment string, seen_from array<int>, recent_until array<int>, {lists}"
 
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for rows in _whole_users(batches):
+        for rows in whole_users(batches):
             users = rows["user_idx"].to_numpy()
-            offsets = np.r_[_first_rows(users), len(users)]
+            offsets = np.r_[first_rows(users), len(users)]
             at = rows["event_at"].to_numpy()
             from_event = seen_from(at, offsets)
             until = {cut: _num_not_before(at, offsets, oldest[cut]) for cut in CUTS}
@@ -138,39 +89,12 @@ def timelines(
     return through_python(sorted_events, work, schema)
 
 
-def read_off(
-    timelines: DataFrame,
-    columns: Sequence[str],
-    make: Callable[[Timelines], Iterable[pa.RecordBatch]],
-    schema: StructType | str,
-) -> DataFrame:
-    """The rows that `make` makes of whole users, in their order.
-
-    Args:
-        timelines: what `timelines` gives.
-        columns: of each event, those that `make` needs.
-        make: must keep nothing from one call to the next, and is given at least one user.
-        schema: of the rows.
-    """
-
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for rows in _whole_users(batches):
-            yield from make(_timelines(rows, columns))
-
-    return through_python(timelines.select(*_USER, *columns), work, schema)
-
-
-def rows_of(table: Table) -> StructType:
-    """The columns of a table but its run date."""
-    return StructType([field for field in table.schema if field.name != "run_date"])
-
-
 def user_order() -> Column:
     """A hash of the user."""
     return F.xxhash64("user_idx", F.lit("row groups"))
 
 
-def pairs_with_items(rows: DataFrame) -> DataFrame:
+def items_of_users(rows: DataFrame) -> DataFrame:
     """user_idx and item_idx of each event."""
     return rows.select("user_idx", F.explode("item_idx").alias("item_idx"))
 
@@ -219,48 +143,7 @@ def _pieces(
             for name in _EVENT
         ]
         of_users = [array[start : start + step] for array in arrays]
-        yield pa.RecordBatch.from_arrays([*of_users, *lists], names=[*_USER, *_EVENT])
-
-
-def _timelines(rows: pa.RecordBatch, columns: Sequence[str]) -> Timelines:
-    users = rows["user_idx"].to_numpy()
-    first = _first_rows(users)
-    ends = np.r_[0, np.cumsum(rows[columns[0]].value_lengths().to_numpy())]
-    bounds = [
-        rows[name].flatten().to_numpy().reshape(-1, len(CUTS))[first].astype(np.int64)
-        for name in ("seen_from", "recent_until")
-    ]
-    seen_from, until = [{cut: bound[:, n] for n, cut in enumerate(CUTS)} for bound in bounds]
-    of = {name: rows[name].flatten().to_numpy() for name in columns}
-    offsets = np.r_[ends[first], ends[-1]].astype(np.int64)
-    return Timelines(users[first], rows["segment"].take(first), offsets, seen_from, until, of)
-
-
-def _whole_users(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches that hold no part of a user; users are one after the other."""
-    held: list[pa.RecordBatch] = []
-    for batch in batches:
-        if batch.num_rows == 0:
-            continue
-        users = batch["user_idx"].to_numpy()
-        last = int(_first_rows(users)[-1])
-        if last == 0 and held and held[-1]["user_idx"][-1].as_py() == users[0]:
-            held.append(batch)
-            continue
-        if held or last:
-            yield _joined([*held, batch[:last]])
-        held = [batch[last:]]
-    if held:
-        yield _joined(held)
-
-
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-
-
-def _first_rows(users: NDArray[Any]) -> Ints:
-    first: Ints = np.r_[0, np.flatnonzero(np.diff(users)) + 1]
-    return first
+        yield pa.RecordBatch.from_arrays([*of_users, *lists], names=[*USER, *_EVENT])
 
 
 def _num_not_before(at: Ints, offsets: Ints, instant: int) -> Ints:
@@ -275,5 +158,5 @@ def _by_cut(bounds: Mapping[str, Ints]) -> pa.ListArray:
     )
 
 
-def _days(num: int | None) -> int:
-    return 2**31 - 1 if num is None else num
+def _days(num: int | Literal["all"]) -> int:
+    return 2**31 - 1 if num == "all" else num

@@ -12,27 +12,28 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from recsys_spark.transforms.arrow_lists import fixed_lists
 from recsys_spark.transforms.numbers import (
     NOISE,
     indicator_columns,
-    placed,
     scale,
     scaled,
     scaled_columns,
+    with_positions,
 )
-from recsys_spark.transforms.padding import fixed_lists
-from recsys_spark.transforms.pairs import pairs
-from recsys_spark.transforms.timelines import DAY, CutEnds, Ints, Timelines, micros, read_off
+from recsys_spark.transforms.timelines import DAY, CutEnds, micros
+from recsys_spark.transforms.user_items import user_items
+from recsys_spark.transforms.whole_users import Ints, Timelines, read_off
 
 NUMBERS = ("log_num_events", "log_num_items", "recency_days", "mean_value", "std_value")
 _MOST = 1e18  # a value beyond it counts as that
 
 
-def user_profiles(users_known: DataFrame, listed: DataFrame) -> DataFrame:
+def user_profiles(users: DataFrame, listed: DataFrame) -> DataFrame:
     """One row a known user: user_idx, user_id, segment ('' when unknown), age, is_listed.
 
     Args:
-        users_known: the known part of the user index.
+        users: of the user index.
         listed: current rows of USERS; of several segments, or ages, that of the first source by name counts.
     """
     segments = listed.groupBy("user_id").agg(
@@ -40,7 +41,7 @@ def user_profiles(users_known: DataFrame, listed: DataFrame) -> DataFrame:
         F.min(F.when(F.col("age").isNotNull(), F.struct("source", "age"))).alias("first_age"),
         F.lit(True).alias("is_listed"),
     )
-    return users_known.join(segments, "user_id", how="left").select(
+    return users.join(segments, "user_id", how="left").select(
         "user_idx",
         "user_id",
         F.coalesce("first.segment", F.lit("")).alias("segment"),
@@ -55,20 +56,23 @@ def segments(profiles: DataFrame) -> DataFrame:
 
 
 def user_activity(
-    timelines: DataFrame, ends: CutEnds, places: Mapping[str, ItemPlaces], vocabulary: Mapping[str, int]
+    timelines: DataFrame,
+    ends: CutEnds,
+    categories: Mapping[str, ItemCategories],
+    vocabulary: Mapping[str, int],
 ) -> DataFrame:
     """One row a cut and user with events of any age: counts, recency, moments of the values, share by category.
 
     Args:
         timelines: what `timelines.timelines` gives.
         ends: end of each cut to build.
-        places: what `item_places` gives.
+        categories: what `item_categories` gives.
         vocabulary: how many categories each cut names.
     """
     ends_at = {cut: micros(end) for cut, end in ends.items()}
 
     def make(users: Timelines) -> Iterator[pa.RecordBatch]:
-        user_of, ever = users.users(), pairs(users, np.arange(users.offsets[-1]))
+        user_of, ever = users.users(), user_items(users, np.arange(users.offsets[-1]))
         value, weight = np.clip(users.of["value"], -_MOST, _MOST), users.of["weight"]
         for cut, end in ends_at.items():
             newest = users.offsets[:-1] + users.seen_from[cut]
@@ -81,7 +85,11 @@ def user_activity(
             )
             num_items = np.bincount(ever.user[ever.oldest >= newest[ever.user]], minlength=len(num))
             shares = _shares(
-                user, users.of["item_idx"][seen], weight[seen], places.get(cut), (len(num), vocabulary[cut])
+                user,
+                users.of["item_idx"][seen],
+                weight[seen],
+                categories.get(cut),
+                (len(num), vocabulary[cut]),
             )
             columns = {
                 "user_idx": pa.array(users.user_idx[has]),
@@ -103,39 +111,39 @@ def user_activity(
     return read_off(timelines, ("item_idx", "event_at", "value", "weight", "active_days"), make, schema)
 
 
-class ItemPlaces(NamedTuple):
-    """Of each item by number, its places in the category vocabulary: `places[offsets[i]:offsets[i + 1]]`."""
+class ItemCategories(NamedTuple):
+    """Of each item by number, where its categories stand in the vocabulary: `positions[offsets[i]:offsets[i + 1]]`."""
 
     offsets: Ints
-    places: Ints
+    positions: Ints
 
 
-def places_of_items(described: DataFrame, item_stats: DataFrame) -> DataFrame:
-    """cut, item_idx and `place` in the category vocabulary, one row a category of a trained item.
+def category_positions(described: DataFrame, item_stats: DataFrame) -> DataFrame:
+    """cut, item_idx and `position` in the category vocabulary, one row a category of a trained item.
 
     Args:
         described: what `item_features.described_items` gives.
         item_stats: what `item_features.item_statistics` gives.
     """
-    places = item_stats.select("cut", F.posexplode("vocabulary").alias("place", "category"))
+    positions = item_stats.select("cut", F.posexplode("vocabulary").alias("position", "category"))
     return (
         described.where(F.col("num_events") > 0)
         .select("cut", "item_idx", F.explode(F.array_distinct("categories")).alias("category"))
-        .join(F.broadcast(places), ["cut", "category"], how="inner")
-        .select("cut", "item_idx", "place")
+        .join(F.broadcast(positions), ["cut", "category"], how="inner")
+        .select("cut", "item_idx", "position")
     )
 
 
-def item_places(rows: pa.Table) -> dict[str, ItemPlaces]:
-    """`places_of_items`, gathered, by cut."""
-    found = {}
+def item_categories(rows: pa.Table) -> dict[str, ItemCategories]:
+    """`category_positions`, gathered, by cut."""
+    by_cut = {}
     for cut in rows["cut"].unique().to_pylist():
         of_cut = rows.filter(pc.equal(rows["cut"], cut)).sort_by(
-            [("item_idx", "ascending"), ("place", "ascending")]
+            [("item_idx", "ascending"), ("position", "ascending")]
         )
         num = np.bincount(of_cut["item_idx"].to_numpy())
-        found[cut] = ItemPlaces(np.r_[0, np.cumsum(num)], of_cut["place"].to_numpy())
-    return found
+        by_cut[cut] = ItemCategories(np.r_[0, np.cumsum(num)], of_cut["position"].to_numpy())
+    return by_cut
 
 
 def described_users(profiles: DataFrame, activity: DataFrame, cuts: Iterable[str]) -> DataFrame:
@@ -187,7 +195,7 @@ def user_columns(user_stats: DataFrame, item_stats: DataFrame) -> DataFrame:
     """The user rows of FEATURE_COLUMNS without their run_date."""
     shares = indicator_columns(F.transform("vocabulary", lambda name: F.concat(F.lit("affinity:"), name)))
     stats = user_stats.join(item_stats.select("cut", "vocabulary"), "cut", how="inner")
-    return placed(stats, "user", F.concat(scaled_columns(NUMBERS), shares))
+    return with_positions(stats, "user", F.concat(scaled_columns(NUMBERS), shares))
 
 
 def _mean_and_std(
@@ -207,18 +215,18 @@ def _shares(
     user: Ints,
     item_idx: Ints,
     weight: NDArray[np.float64],
-    of_items: ItemPlaces | None,
+    of_items: ItemCategories | None,
     shape: tuple[int, int],
 ) -> NDArray[np.float32]:
     """[users, categories], the share of the users' weight that went to items of each category."""
     if of_items is None:
         return np.zeros(shape, np.float32)
     total = np.bincount(user, weight, shape[0])
-    known = np.minimum(item_idx, len(of_items.offsets) - 2)
-    num = np.where(item_idx == known, np.diff(of_items.offsets)[known], 0)
+    capped = np.minimum(item_idx, len(of_items.offsets) - 2)
+    num = np.where(item_idx == capped, np.diff(of_items.offsets)[capped], 0)
     event = np.repeat(np.arange(len(user)), num)
     nth = np.arange(len(event)) - np.repeat(np.cumsum(num) - num, num)
-    place = user[event] * shape[1] + of_items.places[of_items.offsets[item_idx[event]] + nth]
-    by_place = np.bincount(place, weight[event], shape[0] * shape[1]).reshape(shape)
+    cell = user[event] * shape[1] + of_items.positions[of_items.offsets[item_idx[event]] + nth]
+    by_category = np.bincount(cell, weight[event], shape[0] * shape[1]).reshape(shape)
     with np.errstate(invalid="ignore"):  # users without an event are left out later
-        return (by_place / total[:, None]).astype(np.float32)
+        return (by_category / total[:, None]).astype(np.float32)

@@ -1,9 +1,9 @@
 """The features job on made-up events, beside a floor: each table it wrote read, shuffled once by key, sorted, written.
 
 `--events` says how many, 250,000 by default; millions take minutes. Both run once to warm up, then `--repeats` times in
-turn. `--beside CHECKOUT` lets another checkout of this project build the same events in turn with them. `--demo` builds
-the second and third night of the demo's shop instead, in which planning is all. `--of-one-user 0.5` gives one user half
-of all events, `--memory 1g` is all that Spark has.
+turn. `--beside CHECKOUT` puts another checkout of this project in the place of the floor. `--demo` builds the second
+and third night of the demo's shop instead, in which planning is all. `--of-one-user 0.5` gives one user half of all
+events, `--memory 1g` is all that Spark has.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> None:
             with watched(peaks):
                 ours.append(builder.build())
             theirs += [other.build()] if other else []
-            if not args.demo:
+            if not other and not args.demo:
                 floors.append(rewritten(builder.spark, builder.lake, run_date, folder / "floor"))
         rows = {table.name: builder.lake.num_rows(table, run_date) for table in WRITTEN}
         builder.spark.stop()

@@ -113,10 +113,13 @@ def _of_shop(trial: Trial, lake_name: str, *more: str) -> Config:
 def _settings(
     trial: Trial, lake_name: str, name: str, source: Path, mapping: Path | str, *more: str
 ) -> Config:
+    # In a file: its keys join those of the file before; `spark.conf` as an option would replace them.
+    log = trial.folder / "log.yaml"
+    log.write_text(f"spark: {{conf: {{spark.eventLog.dir: 'file://{trial.folder}/events'}}}}\n")
     options = {
         "lake.root": trial.folder / lake_name,
-        "spark.conf": f"{{spark.eventLog.dir: 'file://{trial.folder}/events'}}",
         f"sources.{name}.mapping": mapping,
         f"sources.{name}.folder": source,
     }
-    return config.load([str(HERE / "settings.yaml")], [*(f"{k}={v}" for k, v in options.items()), *more])
+    set_here = [f"{key}={value}" for key, value in options.items()]
+    return config.load([str(HERE / "settings.yaml"), str(log)], [*set_here, *more])

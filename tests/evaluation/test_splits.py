@@ -99,14 +99,14 @@ def asked(spark: SparkSession) -> DataFrame:
 
 
 def test_truth_holds_new_items_of_warm_users_by_first_event(spark: SparkSession) -> None:
-    got = rows_of(splits.truth(asked(spark), repeats_allowed=False))
+    got = rows_of(splits.truth(asked(spark), repeats_allowed=False).rows())
     assert got == {("valid", 1): [4, 3], ("test", 1): [5], ("test", 4): [3]}
 
 
 def test_truth_holds_repeats_where_they_are_allowed(spark: SparkSession) -> None:
-    got = rows_of(splits.truth(asked(spark), repeats_allowed=True))
+    got = rows_of(splits.truth(asked(spark), repeats_allowed=True).rows())
     assert got == {("valid", 1): [4, 3, 2], ("test", 1): [3, 5], ("test", 3): [2], ("test", 4): [3]}
 
 
 def test_no_events_give_no_truth(spark: SparkSession) -> None:
-    assert rows_of(splits.truth(frame(spark, []), False)) == {}
+    assert rows_of(splits.truth(frame(spark, []), False).rows()) == {}

@@ -73,8 +73,8 @@ class Shop:
         ingest.run(self.spark, self.lake, config.load([], [sources, *options]), run_date)
 
     def rows(self, table: tables.Table, *columns: str, run_date: dt.date = D) -> list[tuple[Any, ...]]:
-        found = self.lake.read_rows(table, run_date).select(list(columns)).to_pylist()
-        return sorted((tuple(row.values()) for row in found), key=str)
+        rows = self.lake.read_rows(table, run_date).select(list(columns)).to_pylist()
+        return sorted((tuple(row.values()) for row in rows), key=str)
 
     def current(self, run_date: dt.date, *columns: str) -> list[tuple[Any, ...]]:
         events = self.lake.read(self.spark, tables.INTERACTIONS, until=run_date)
@@ -178,11 +178,11 @@ def test_pseudonyms_leave_no_raw_user_id_anywhere_below_the_lake(shop, monkeypat
     assert dict(bad["unparsable_value"][0])["user_id"] == alice
     assert bad["wrong_column_count"] == (None, None)
     files = [path for path in (shop.root / "lake").rglob("*") if path.is_file()]
-    told = [
+    texts = [
         shop.lake.read_rows(t, D).to_pandas().to_string() for t in (tables.INTERACTIONS, tables.QUARANTINE)
     ]
     assert not any(b"alice77" in path.read_bytes() for path in files)
-    assert not any("alice77" in text for text in told)
+    assert not any("alice77" in text for text in texts)
 
 
 def test_pseudonyms_without_a_key_are_refused(shop, monkeypatch):
@@ -194,10 +194,10 @@ def test_pseudonyms_without_a_key_are_refused(shop, monkeypatch):
 
 def test_too_many_bad_records_fail_the_night_and_nothing_is_written(shop):
     shop.put(HEADER + "".join(line("u", str(i)) for i in range(8)) + line("u", "x", amount="?") + "u\n")
-    told = (
+    words = (
         r"events-2024-03-10.csv.*2 of 10 records are bad \(20.00%\), expected at most 15.00%; most often unp"
     )
-    with pytest.raises(BadDataError, match=told):
+    with pytest.raises(BadDataError, match=words):
         shop.ingest("ingest.max_quarantined_share=0.15")
     assert not shop.lake.exists(tables.INTERACTIONS, D)
     shop.ingest("ingest.max_quarantined_share=0.2")  # the share itself is allowed
@@ -326,10 +326,10 @@ def test_an_item_absent_from_the_newest_full_catalogue_is_withdrawn(shop):
     shop.ingest(run_date=next_day)
     items = shop.lake.read(shop.spark, tables.ITEMS, until=next_day)
     files = shop.lake.read(shop.spark, tables.SOURCE_FILES, until=next_day)
-    found = arrivals.catalogue(items, files, next_day).select(
+    known = arrivals.catalogue(items, files, next_day).select(
         "item_id", "title", "categories", "is_available"
     )
-    assert sorted(map(tuple, found.collect())) == [("a", "A", ["x", "y"], False), ("b", "B", [], True)]
+    assert sorted(map(tuple, known.collect())) == [("a", "A", ["x", "y"], False), ("b", "B", [], True)]
 
 
 def test_running_a_night_again_leaves_the_same_rows(shop):

@@ -53,7 +53,7 @@ def test_an_unknown_mapping_is_refused_with_the_nearest_name():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "words"),
     [
         ({"delimeter": ";"}, r"feeds.0.delimeter: unknown key; did you mean delimiter\?"),
         ({"columns": {"user_idd": "user"}}, r"columns.user_idd: did you mean user_id\?"),
@@ -73,8 +73,8 @@ def test_an_unknown_mapping_is_refused_with_the_nearest_name():
         ({"table": "items", "columns": {"item_id": "item"}}, "belong to interactions only"),
     ],
 )
-def test_a_faulty_mapping_is_refused_in_one_line_that_names_the_key(tmp_path, changes, told):
-    assert re.search(told, refused(tmp_path, a_feed(**changes)))
+def test_a_faulty_mapping_is_refused_in_one_line_that_names_the_key(tmp_path, changes, words):
+    assert re.search(words, refused(tmp_path, a_feed(**changes)))
 
 
 def test_a_column_source_is_exactly_one_of_column_constant_sql(tmp_path):

@@ -66,9 +66,9 @@ def test_a_record_with_another_number_of_columns_is_a_fault_of_that_record_only(
 
 
 def test_invalid_utf8_is_a_fault_whose_text_shows_the_bytes():
-    found = list(records(Digest(io.BytesIO(b"id,title,n\n1,caf\xe9,5\n2,b,6\n")), CSV))
-    assert (found[0].fault, found[0].raw) == ("invalid_utf8", "1,caf\\xe9,5")
-    assert found[1].values == ["2", "b"]
+    cut = list(records(Digest(io.BytesIO(b"id,title,n\n1,caf\xe9,5\n2,b,6\n")), CSV))
+    assert (cut[0].fault, cut[0].raw) == ("invalid_utf8", "1,caf\\xe9,5")
+    assert cut[1].values == ["2", "b"]
 
 
 def test_latin_1_is_read_as_latin_1_when_the_mapping_says_so():
@@ -80,9 +80,9 @@ def test_text_after_a_closing_quote_is_a_fault_of_that_record():
 
 
 def test_a_swapped_header_fails_the_file():
-    found = fault(b"title,id,n\na,1,5\n")
-    assert found.reason == "file_swapped_header"
-    assert "expected id,title,n, got title,id,n" in found.detail
+    refused = fault(b"title,id,n\na,1,5\n")
+    assert refused.reason == "file_swapped_header"
+    assert "expected id,title,n, got title,id,n" in refused.detail
 
 
 def test_an_unknown_header_fails_the_file():
@@ -103,15 +103,15 @@ def test_an_empty_file_without_header_is_no_rows_and_no_fault():
 
 @pytest.mark.parametrize("rest", [b"", b"2,b,6\n", b'2,b,6\n3,"c",7\n', b'2,b,"\n'])
 def test_an_unbalanced_quote_fails_the_file(rest):
-    found = fault(b'id,title,n\n1,"a,5\n' + rest)
-    assert found.reason == "file_unbalanced_quote"
-    assert "line 2" in found.detail
+    refused = fault(b'id,title,n\n1,"a,5\n' + rest)
+    assert refused.reason == "file_unbalanced_quote"
+    assert "line 2" in refused.detail
 
 
 def test_a_record_over_max_record_lines_fails_the_file():
-    found = fault(b'id,title,n\n1,"a\n' + b"x\n" * 5 + b'",5\n')
-    assert found.reason == "file_record_too_long"
-    assert "5 lines" in found.detail
+    refused = fault(b'id,title,n\n1,"a\n' + b"x\n" * 5 + b'",5\n')
+    assert refused.reason == "file_record_too_long"
+    assert "5 lines" in refused.detail
 
 
 def test_a_record_of_exactly_max_record_lines_is_good():

@@ -83,8 +83,8 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 def rows(lake: Lake, table: tables.Table, source: str, *columns: str) -> list[tuple[Any, ...]]:
-    found = lake.read_rows(table, D).to_pylist()
-    return sorted(tuple(row[name] for name in columns) for row in found if row["source"] == source)
+    rows = lake.read_rows(table, D).to_pylist()
+    return sorted(tuple(row[name] for name in columns) for row in rows if row["source"] == source)
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,24 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 from pyspark.sql import SparkSession
 
 from recsys_spark import config as settings
-from recsys_spark import tables
+from recsys_spark import models, tables
 from recsys_spark.config import Config
 from recsys_spark.errors import RecsysError
 from recsys_spark.jobs import build_features, build_index
 from recsys_spark.lake import Lake
+from recsys_spark.transforms import arrivals
 
 D = dt.date(2024, 5, 31)
 BUILT = (
     tables.FEATURE_COLUMNS, tables.ITEM_FEATURES, tables.SEGMENT_POPULARITY, tables.USER_FEATURES, tables.TRUTH,
-    tables.EVENT_EXAMPLES, tables.USER_EXAMPLES, tables.SEEN_ITEMS, tables.HISTORIES, tables.SEQUENCE_EXAMPLES,
+    tables.EVENT_EXAMPLES, tables.USER_EXAMPLES, tables.SEEN_ITEMS, tables.HISTORIES, tables.BAGS,
+    tables.SEQUENCE_EXAMPLES,
 )  # fmt: skip
 
 
@@ -89,8 +92,10 @@ def arrive(
 
 
 def build(spark: SparkSession, lake: Lake, run_date: dt.date, config: Config) -> None:
+    """Every table, as if a recommender learnt from or read each."""
     build_index.run(spark, lake, config, run_date)
-    build_features.run(spark, lake, config, run_date)
+    with patch.object(models, "tables_of_users", lambda *_: {table.name for table in BUILT}):
+        build_features.run(spark, lake, config, run_date)
 
 
 def rows_of(lake: Lake, table: tables.Table, run_date: dt.date, cut: str | None = None) -> Counter[str]:
@@ -155,6 +160,36 @@ def test_features_are_named_place_by_place(lake: Lake) -> None:
         assert widths == {len(names[entity])}
 
 
+@pytest.mark.parametrize(
+    ("recommenders", "learnt", "read"),
+    [
+        (("self_attention",), {"sequence_examples"}, set()),
+        (("transitions", "ease"), {"sequence_examples", "bags"}, {"bags"}),
+        (("personal_frequency",), set(), set()),
+        (("popularity",), set(), set()),
+    ],
+)
+def test_only_what_recommenders_learn_from_and_read_is_wanted(
+    recommenders: tuple[str, ...], learnt: set[str], read: set[str]
+) -> None:
+    assert models.tables_of_users(recommenders, is_training=True) == learnt | read
+    assert models.tables_of_users(recommenders, is_training=False) == read
+
+
+@pytest.mark.slow
+def test_what_nobody_learns_from_is_not_built(spark: SparkSession, tmp_path: Path) -> None:
+    lake = Lake(str(tmp_path))
+    arrive(spark, lake, D, some_events(1), USERS, ITEMS)
+    build_index.run(spark, lake, config(), D)
+    build_features.run(spark, lake, config(**{"recommend.recommenders": "popularity"}), D)
+    built = {table for table in BUILT if lake.exists(table, D)}
+    assert built == set(BUILT) - {
+        tables.BAGS, tables.EVENT_EXAMPLES, tables.USER_EXAMPLES, tables.SEQUENCE_EXAMPLES
+    }  # fmt: skip
+    assert set(lake.read_rows(tables.HISTORIES, D)["cut"].to_pylist()) == {"test", "night"}
+    assert lake.read_rows(tables.BLOCKED_ITEMS, D).num_rows == 0 and lake.exists(tables.BLOCKED_ITEMS, D)
+
+
 @pytest.mark.slow
 def test_another_input_order_gives_equal_tables(spark: SparkSession, lake: Lake, tmp_path: Path) -> None:
     shuffled = Lake(str(tmp_path))
@@ -197,7 +232,7 @@ def test_later_events_change_nothing_before_the_cut(spark: SparkSession, lake: L
 def test_an_event_key_that_comes_again_counts_once_as_it_came_last(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looked for by hash where few keys repeat, by sorting all events where many do."""
+    """Looked for by hash where few keys repeat, by sorting all events where many do, or where there are few events."""
     no_training = config(**{"train.enabled": False})
     earlier, again = D - dt.timedelta(days=1), Event("u1", "i9", may(15), 1.0, 1.0, "g", "f/3")
     others = some_events(1)[:40]
@@ -211,8 +246,9 @@ def test_an_event_key_that_comes_again_counts_once_as_it_came_last(
         for day in (earlier, D):
             build_index.run(spark, lake, no_training, day)
     build_features.run(spark, wanted, no_training, D)
+    monkeypatch.setattr(build_features, "_EVENTS_A_TASK", 10)
     build_features.run(spark, by_hash, no_training, D)
-    monkeypatch.setattr(build_features, "_MOST_REPEATED", 0)
+    monkeypatch.setattr(arrivals, "_MOST_REPEATED", 0)
     build_features.run(spark, sorted_by_key, no_training, D)
     assert rows_of(wanted, tables.ITEM_INDEX, D) == rows_of(by_hash, tables.ITEM_INDEX, D)
     for table in (tables.SEEN_ITEMS, tables.HISTORIES, tables.USER_FEATURES, tables.ITEM_FEATURES):
@@ -221,15 +257,15 @@ def test_an_event_key_that_comes_again_counts_once_as_it_came_last(
 
 
 @pytest.mark.slow
-def test_a_feature_table_that_cannot_be_written_fails_the_job_before_its_last_table(
+def test_a_feature_table_that_cannot_be_written_fails_the_job_before_its_last_tables(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     lake = Lake(str(tmp_path))
     arrive(spark, lake, D, some_events(1), USERS, ITEMS)
     build_index.run(spark, lake, config(), D)
     (tmp_path / "item_features").write_text("in the way")
-    before = {key: spark.conf.get(key) for key in (build_features._TASKS, *build_features._ARROW)}
+    before = {key: spark.conf.get(key) for key in (build_features._TASKS, *build_features._SETTINGS)}
     with pytest.raises(RecsysError, match="item_features"):
         build_features.run(spark, lake, config(), D)
-    assert lake.exists(tables.HISTORIES, D) and not lake.exists(tables.SEQUENCE_EXAMPLES, D)
+    assert not lake.exists(tables.HISTORIES, D) and not lake.exists(tables.SEQUENCE_EXAMPLES, D)
     assert {key: spark.conf.get(key) for key in before} == before

@@ -11,7 +11,9 @@ from pyspark.sql import functions as F
 
 from recsys_spark import tables
 from recsys_spark.transforms import features, numbers, titles, user_features
+from recsys_spark.transforms.actions import Actions
 from recsys_spark.transforms.features import FeatureTables
+from recsys_spark.transforms.item_popularity import item_popularity
 from tests.timelines import timelines_of
 
 END = dt.datetime(2024, 6, 1, tzinfo=dt.UTC)
@@ -34,17 +36,17 @@ def built(spark: SparkSession) -> FeatureTables:
         [(u, i, at, 1, v, w, s, 0) for u, i, at, v, w, s in rows],
         split=lambda at, offsets: dict.fromkeys(tables.CUTS, np.zeros(len(offsets) - 1, np.int64)),
         ends=dict.fromkeys(tables.CUTS, END),
-        active_days={"": 30, "archive": None},
+        active_days={"": 30, "archive": "all"},
         segments={2: "fr"},
     )
-    return features.feature_tables(
-        events,
-        users=spark.createDataFrame([("a", 2), ("b", 3), ("c", 4), ("d", 5)], "user_id string, user_idx int"),
+    users = spark.createDataFrame([("a", 2), ("b", 3), ("c", 4), ("d", 5)], "user_id string, user_idx int")
+    listed = spark.createDataFrame(
+        [("a", "de", 30, "t"), ("a", "fr", None, "s"), ("d", None, None, "s")],
+        "user_id string, segment string, age int, source string",
+    )
+    described = features.Described(
+        user_features.user_profiles(users, listed),
         items=spark.createDataFrame([("x", 2), ("y", 3), ("z", 4)], "item_id string, item_idx int"),
-        listed=spark.createDataFrame(
-            [("a", "de", 30, "t"), ("a", "fr", None, "s"), ("d", None, None, "s")],
-            "user_id string, segment string, age int, source string",
-        ),
         catalogue=spark.createDataFrame(
             [
                 ("x", "Red car", ["a", "b"], 1.0, 2000, True, "shop", ["de"], 18),
@@ -53,12 +55,15 @@ def built(spark: SparkSession) -> FeatureTables:
             "item_id string, title string, categories array<string>, price double, year int, is_available boolean, "
             "seller string, segments array<string>, min_age int",
         ),
-        ends={"night": END},
-        half_life_days=10,
-        num_categories=2,
-        title_buckets=2,
-        keep=lambda frame: frame,
-        gather=lambda frame: frame.toArrow(),
+    )
+    ends = {"night": END}
+    return features.feature_tables(
+        events,
+        item_popularity(events, ends, half_life_days=10),
+        described,
+        ends,
+        sizes=features.Sizes(num_categories=2, title_buckets=2),
+        actions=Actions(keep=lambda frame: frame, gather=lambda frame: frame.toArrow()),
     )
 
 

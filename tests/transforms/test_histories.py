@@ -25,7 +25,7 @@ def frame(
 
 
 def night(histories_of: DataFrame, length: int) -> DataFrame:
-    return histories.histories(histories_of, ["night"], length)
+    return histories.histories(histories_of, ["night"], length).rows()
 
 
 def test_the_last_events_oldest_first_left_padded(spark: SparkSession) -> None:
@@ -49,7 +49,7 @@ def test_a_longer_history_is_cut_to_the_newest_and_its_first_gap_is_zero(spark: 
 def test_columns_are_those_of_the_table(spark: SparkSession) -> None:
     built = events.dated(night(frame(spark, []), 3), D)
     assert tables.HISTORIES.check(built).collect() == []
-    seen = events.dated(histories.seen_items(frame(spark, []), ["night"]), D)
+    seen = events.dated(histories.seen_items(frame(spark, []), ["night"]).rows(), D)
     assert tables.SEEN_ITEMS.check(seen).collect() == []
 
 
@@ -73,11 +73,11 @@ def test_each_cut_ends_with_its_own_newest_event_and_loses_its_own_oldest(spark:
     at = [edge - dt.timedelta(microseconds=1), edge, ends["valid"], ends["test"]]
     rows = [(7, n, when, 1, None, 1.0, "s", 0) for n, when in enumerate(at, 2)]
     placed = timelines_of(spark, [*rows, (8, 2, at[-1], 1, None, 1.0, "s", 0)], history_days=30)
-    got = {(r.cut, r.user_idx): r.items for r in histories.histories(placed, tables.CUTS, 3).collect()}
+    got = {(r.cut, r.user_idx): r.items for r in histories.histories(placed, tables.CUTS, 3).rows().collect()}
     assert got == {
         ("valid", 7): [0, 2, 3], ("test", 7): [2, 3, 4], ("night", 7): [3, 4, 5], ("night", 8): [0, 0, 2]
     }  # fmt: skip
-    seen = {(r.cut, r.user_idx): r.items for r in histories.seen_items(placed, tables.CUTS).collect()}
+    seen = {(r.cut, r.user_idx): r.items for r in histories.seen_items(placed, tables.CUTS).rows().collect()}
     assert seen == {
         ("valid", 7): [2, 3], ("test", 7): [2, 3, 4], ("night", 7): [2, 3, 4, 5], ("night", 8): [2]
     }  # fmt: skip
@@ -85,5 +85,8 @@ def test_each_cut_ends_with_its_own_newest_event_and_loses_its_own_oldest(spark:
 
 def test_seen_items_are_distinct_and_ascending(spark: SparkSession) -> None:
     rows = [(7, 9, second(1), 0), (7, 2, second(2), 0), (7, 9, second(3), 0), (8, 5, second(1), 0)]
-    got = {row.user_idx: row.items for row in histories.seen_items(frame(spark, rows), ["night"]).collect()}
+    got = {
+        row.user_idx: row.items
+        for row in histories.seen_items(frame(spark, rows), ["night"]).rows().collect()
+    }
     assert got == {7: [2, 9], 8: [5]}

@@ -31,7 +31,7 @@ def first_night(spark: SparkSession) -> list[Row]:
     users = spark.createDataFrame([("a",), ("only listed",), ("also listed",)], "user_id string")
     arrived = index.ids_in([spark.createDataFrame(events, EVENT), users], "user")
     known = spark.createDataFrame([], NOTHING_KNOWN)
-    return index.new_ids(arrived, known, 0, "user", D).collect()
+    return index.new_ids(arrived, known, lambda: 0, "user", D).collect()
 
 
 def test_ids_are_numbered_by_first_event_day_then_id_and_those_without_events_last(
@@ -49,13 +49,13 @@ def test_first_seen_is_the_first_event(first_night: list[Row]) -> None:
 def test_known_ids_keep_their_numbers_and_new_ones_follow(spark: SparkSession) -> None:
     known = spark.createDataFrame([("z", 2, at(1), D), ("y", 3, None, D)], NOTHING_KNOWN)
     arrived = index.ids_in([spark.createDataFrame([("z", "i", at(1)), ("x", "i", at(1))], EVENT)], "user")
-    assert numbers(index.new_ids(arrived, known, 2, "user", D)) == {"x": 4}
+    assert numbers(index.new_ids(arrived, known, lambda: 2, "user", D)) == {"x": 4}
 
 
 def test_running_again_gives_no_rows(spark: SparkSession, first_night: list[Row]) -> None:
     known = spark.createDataFrame(first_night, NOTHING_KNOWN)
     arrived = known.select("user_id", "first_seen_at")
-    assert index.new_ids(arrived, known, len(first_night), "user", D).collect() == []
+    assert index.new_ids(arrived, known, lambda: len(first_night), "user", D).collect() == []
 
 
 def test_ids_of_one_day_are_sorted_whatever_the_partitioning(spark: SparkSession) -> None:
@@ -63,7 +63,7 @@ def test_ids_of_one_day_are_sorted_whatever_the_partitioning(spark: SparkSession
     events = spark.createDataFrame(
         [(f"u{n:02}", "i", at(1)) for n in reversed(range(40))], EVENT
     ).repartition(7)
-    got = numbers(index.new_ids(index.ids_in([events], "user"), known, 0, "user", D))
+    got = numbers(index.new_ids(index.ids_in([events], "user"), known, lambda: 0, "user", D))
     assert got == {f"u{n:02}": n + 2 for n in range(40)}
 
 

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from recsys_spark import tables
 from recsys_spark.session import spark_settings
-from recsys_spark.transforms import examples, histories, timelines
+from recsys_spark.transforms import examples, histories, timelines, whole_users
 from tests.timelines import D, timelines_of
 
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
@@ -28,7 +28,7 @@ def event(user: int, item: int, second: int, order_hash: int = 0) -> tuple[Any, 
 def items_by_user(frame: DataFrame) -> dict[int, list[list[int]]]:
     """The items of each call that got the user."""
 
-    def make(users: timelines.Timelines) -> Iterator[pa.RecordBatch]:
+    def make(users: whole_users.Timelines) -> Iterator[pa.RecordBatch]:
         assert users.offsets[-1] == len(users.of["item_idx"])
         of_user = np.split(users.of["item_idx"], users.offsets[1:-1])
         lists = [
@@ -37,7 +37,7 @@ def items_by_user(frame: DataFrame) -> dict[int, list[list[int]]]:
         ]
         yield pa.RecordBatch.from_arrays(lists, names=["user_idx", "items"])
 
-    rows = timelines.read_off(frame, ["item_idx"], make, "user_idx int, items array<int>").collect()
+    rows = whole_users.read_off(frame, ["item_idx"], make, "user_idx int, items array<int>").collect()
     found: dict[int, list[list[int]]] = {}
     for row in rows:
         found.setdefault(row.user_idx, []).append(row.items)
@@ -92,7 +92,7 @@ def test_what_is_built_does_not_depend_on_pieces_and_batches(
             examples.user_examples(made, tables.CUTS, None, 5),
             examples.sequence_examples(made, tables.CUTS, 3),
         )
-        return [Counter(map(str, frame.collect())) for frame in frames]
+        return [Counter(map(str, frame.rows().collect())) for frame in frames]
 
     whole = built()
     monkeypatch.setattr(timelines, "_PIECE", 7)

@@ -10,8 +10,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.testing import assertDataFrameEqual
 
-from recsys_spark.transforms import content_hash, examples, transitions
-from recsys_spark.transforms.transitions import UNIT
+from recsys_spark.transforms import content_hash, examples, transition_counts
+from recsys_spark.transforms.transition_counts import UNIT
 from tests.timelines import timelines_of
 
 WINDOW = "items array<int>, weights array<float>, mask array<int>"
@@ -23,7 +23,7 @@ def windows(spark: SparkSession, rows: Sequence[Any]) -> DataFrame:
 
 
 def counted(frame: DataFrame, max_lag: int, lag_decay: float) -> dict[tuple[int, int], int]:
-    rows = transitions.transition_counts(frame, max_lag, lag_decay).collect()
+    rows = transition_counts.transition_counts(frame, max_lag, lag_decay).collect()
     found = {(row.item_idx, row.next_item_idx): row["count"] for row in rows}
     assert len(found) == len(rows)
     return found
@@ -89,7 +89,7 @@ def test_equals_brute_force_however_the_windows_are_parted(spark: SparkSession) 
 def test_the_event_that_two_windows_share_is_counted_once(spark: SparkSession) -> None:
     start = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
     rows = [(7, item, start + dt.timedelta(seconds=item), 1, None, 1.0, "s", item) for item in range(2, 7)]
-    made = examples.sequence_examples(timelines_of(spark, rows), ["night"], 2)
+    made = examples.sequence_examples(timelines_of(spark, rows), ["night"], 2).rows()
     assert counted(made, 1, 1.0) == dict.fromkeys([(2, 3), (3, 4), (4, 5), (5, 6)], UNIT)
     assert made.count() == 2
 
@@ -99,15 +99,15 @@ def test_the_greatest_counts_stay_and_of_equal_ones_the_lower_item(spark: SparkS
     frame = spark.createDataFrame(rows, COUNTS)
     expected = spark.createDataFrame([(7, 9, 4), (7, 4, 3), (7, 5, 3), (8, 3, 1)], COUNTS)
     for shuffled in (frame, frame.orderBy("count"), frame.repartition(4)):
-        assertDataFrameEqual(transitions.only_nearest(shuffled, 3), expected)
-    assertDataFrameEqual(transitions.only_nearest(frame, 99), frame)
+        assertDataFrameEqual(transition_counts.only_nearest(shuffled, 3), expected)
+    assertDataFrameEqual(transition_counts.only_nearest(frame, 99), frame)
 
 
 def test_most_neighbours_are_dropped_before_they_are_shuffled(spark: SparkSession) -> None:
     frame = (
         spark.range(9).selectExpr("id % 2 as item_idx", "id as next_item_idx", "id as count").repartition(3)
     )
-    plan = transitions.only_nearest(frame, 2)._jdf.queryExecution().executedPlan().toString()
+    plan = transition_counts.only_nearest(frame, 2)._jdf.queryExecution().executedPlan().toString()
     assert plan.count("WindowGroupLimit") == 2
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from recsys_spark.transforms.timelines import Ints, Timelines
+from recsys_spark.tables import PADDING
+from recsys_spark.transforms.whole_users import Ints, Timelines
 
 EVENT_COLUMNS = ("item_idx", "type", "value", "event_at", "weight")
 _MOST_SECONDS = 2**31 - 1
@@ -21,25 +22,25 @@ def event_lists(timelines: Timelines, newest: Ints, num: Ints, length: int) -> d
 
     Args:
         timelines: with EVENT_COLUMNS.
-        newest: [R], place in the N of the newest event of each list.
+        newest: [R], where in the N the newest event of each list is.
         num: [R], events in each list, at most `length`.
         length: positions.
     """
     of, back = timelines.of, np.arange(length - 1, -1, -1)
     is_event = back < num[:, None]
-    places = np.where(is_event, newest[:, None] + back, 0)
-    at = of["event_at"][places]
+    events = np.where(is_event, newest[:, None] + back, 0)
+    at = of["event_at"][events]
     seconds = np.minimum((at[:, 1:] - at[:, :-1]) // 1_000_000, _MOST_SECONDS)
-    gaps = np.zeros(places.shape, np.int32)
+    gaps = np.zeros(events.shape, np.int32)
     gaps[:, 1:] = np.where(is_event[:, :-1], seconds, 0)
     columns = {
-        "items": of["item_idx"][places],
-        "types": of["type"][places],
-        "values": of["value"].astype(np.float32)[places],
+        "items": of["item_idx"][events],
+        "types": of["type"][events],
+        "values": of["value"].astype(np.float32)[events],
         "gaps": gaps,
-        "weights": of["weight"].astype(np.float32)[places],
+        "weights": of["weight"].astype(np.float32)[events],
     }
-    return {name: fixed_lists(np.where(is_event, column, 0)) for name, column in columns.items()}
+    return {name: fixed_lists(np.where(is_event, column, PADDING)) for name, column in columns.items()}
 
 
 def fixed_lists(matrix: NDArray[Any]) -> pa.ListArray:

@@ -9,8 +9,9 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from recsys_spark.transforms.pairs import pairs
-from recsys_spark.transforms.timelines import DAY, CutEnds, Ints, Timelines, micros, read_off
+from recsys_spark.transforms.timelines import DAY, CutEnds, micros
+from recsys_spark.transforms.user_items import user_items
+from recsys_spark.transforms.whole_users import Ints, Timelines, read_off
 
 EVERYBODY = ""
 _PARTS = 10**9  # a weight's fraction counts in these
@@ -19,7 +20,7 @@ _KEY = ("segment", "item_idx", "in_cuts", "half_life")
 _SUMS = ("whole", "parts", "num_events", "num_users")
 
 
-def popularity(timelines: DataFrame, ends: CutEnds, half_life_days: float) -> DataFrame:
+def item_popularity(timelines: DataFrame, ends: CutEnds, half_life_days: float) -> DataFrame:
     """One row a cut, segment ('' is everybody) and item: num_events, num_users, first_at, popularity, of recent events.
 
     popularity = sum of weight x 0.5^(age / half_life_days), age = whole days before the cut's last day. The
@@ -59,7 +60,7 @@ def popularity(timelines: DataFrame, ends: CutEnds, half_life_days: float) -> Da
 
 
 def segment_popularity(popular: DataFrame) -> DataFrame:
-    """SEGMENT_POPULARITY without its run_date, of what `popularity` gives."""
+    """SEGMENT_POPULARITY without its run_date, of what `item_popularity` gives."""
     return popular.where(F.col("popularity") > 0).select("segment", "item_idx", "popularity", "cut")
 
 
@@ -77,29 +78,29 @@ def _summed(timelines: DataFrame, ends: CutEnds, half_life_days: float) -> DataF
         seen = np.flatnonzero(in_cuts)
         if len(seen) == 0:
             return
-        found = pairs(users, seen)
-        first_of_pair = np.flatnonzero(np.diff(found.of_event, prepend=-1))
+        taken = user_items(users, seen)
+        first_of_item = np.flatnonzero(np.diff(taken.of_event, prepend=-1))
         half_lives = (last - users.of["event_at"][seen] // DAY) / half_life_days
         half_life = np.floor(half_lives)
         weight = np.minimum(users.of["weight"][seen], _MOST) * 0.5 ** (half_lives - half_life)
 
-        def both(of_events: Ints | int, of_pairs: Ints | int) -> Ints:
-            parts = np.broadcast_to(of_events, len(seen)), np.broadcast_to(of_pairs, len(found.user))
+        def both(of_events: Ints | int, of_items: Ints | int) -> Ints:
+            parts = np.broadcast_to(of_events, len(seen)), np.broadcast_to(of_items, len(taken.user))
             return np.concatenate(parts, dtype=np.int64, casting="unsafe")
 
-        # A pair's newest event comes no earlier than the first that a cut sees, so it changes no cut's first_at.
+        # An item's newest event comes no earlier than the first that a cut sees, so it changes no cut's first_at.
         columns = {
             "segment": users.segment.dictionary_encode().take(
-                pa.array(both(users.users()[seen], found.user))
+                pa.array(both(users.users()[seen], taken.user))
             ),
-            "item_idx": both(users.of["item_idx"][seen], found.item_idx),
-            "in_cuts": both(in_cuts[seen], np.bitwise_or.reduceat(in_cuts[found.events], first_of_pair)),
+            "item_idx": both(users.of["item_idx"][seen], taken.item_idx),
+            "in_cuts": both(in_cuts[seen], np.bitwise_or.reduceat(in_cuts[taken.events], first_of_item)),
             "half_life": both(half_life, 0),
             "whole": both(np.floor(weight), 0),
             "parts": both(np.rint(weight % 1 * _PARTS), 0),
             "num_events": both(1, 0),
             "num_users": both(0, 1),
-            "first_at": both(users.of["event_at"][seen], users.of["event_at"][found.newest]),
+            "first_at": both(users.of["event_at"][seen], users.of["event_at"][taken.newest]),
         }
         grouped = pa.table(columns).group_by(list(_KEY), use_threads=False)
         summed = grouped.aggregate([*[(name, "sum") for name in _SUMS], ("first_at", "min")])
