@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recsys_spark.forms import folder as folders
 from recsys_spark.forms import item_based
-from recsys_spark.forms.form import Eligible, Explain, Needs, Rank, Similar, Size, Users, only_known
+from recsys_spark.forms.form import BAG, Eligible, Explain, Needs, Rank, Similar, Size, Users, only_known
 from recsys_spark.forms.inner_product import by_inner_product, directions
 from recsys_spark.forms.reasons import Reasons, by_leaving_out
 from recsys_spark.ranking import top_n as exact
@@ -64,7 +64,8 @@ class Vectors:
             return None
 
         def explain(users: Users, group: Array, left_out: LeftOut, lists: Lists) -> Reasons:
-            known = {**users, "items": only_known(users["items"], len(self.is_trained))}
+            histories = {name: values for name, values in users.items() if name != BAG}
+            known = {**histories, "items": only_known(users["items"], len(self.is_trained))}
             vectors = warm_and_cold.vectors_of(self.item_vectors, cold, lists.item_idx)
             return by_leaving_out(known, lists, self.encode, vectors, num_reasons)
 

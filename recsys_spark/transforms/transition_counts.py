@@ -32,6 +32,9 @@ def transition_counts(windows: DataFrame, max_lag: int, lag_decay: float) -> Dat
         F.slice("mask", lag + 1, num_targets),
     )
     item, next_item = F.col("item_idx"), F.col("next_item_idx")
+    not_finite = F.raise_error(F.lit("sequence_examples: a weight is not finite; run build_features again"))
+    weight = F.col("weight").cast("double")
+    finite = F.when(F.abs(weight) < F.lit(float("inf")), weight).otherwise(not_finite.cast("double"))
     # Once a window and lag, not once an event.
     unit = F.lit(float(UNIT)) * F.pow(F.lit(float(lag_decay)), lag - 1)
     return (
@@ -49,7 +52,7 @@ def transition_counts(windows: DataFrame, max_lag: int, lag_decay: float) -> Dat
             (F.col("is_target") == 1) & (item >= FIRST_IDX) & (next_item >= FIRST_IDX) & (item != next_item)
         )
         .groupBy("item_idx", "next_item_idx")
-        .agg(F.sum(F.floor(F.col("weight").cast("double") * F.col("unit") + 0.5)).alias("count"))
+        .agg(F.sum(F.floor(finite * F.col("unit") + 0.5)).alias("count"))
         .where(F.col("count") > 0)
     )
 
