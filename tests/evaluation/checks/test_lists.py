@@ -12,6 +12,7 @@ from recsys_spark.evaluation.checks import recount, users
 from recsys_spark.lake import parquet
 from recsys_spark.scoring.rules import NO_RULES
 
+FILLED_BY = tables.LISTS.schema["filled_by"].dataType.simpleString()
 D = dt.date(2024, 5, 31)
 IDS = {2: "a", 3: "b", 4: "c", 5: "gone"}
 
@@ -50,7 +51,7 @@ ACTIVE = [*range(2, 6), *range(10, 18), *range(19, 25)]  # 18 is not active, 24 
 def counted(spark, rows, active, reasons=None):
     schema = (
         "user_idx int, user_id string, items array<int>, scores array<double>, "
-        f"filled_by {tables.FILLED_BY.simpleString()}, because array<int>, because_scores array<double>, reason string"
+        f"filled_by {FILLED_BY}, because array<int>, because_scores array<double>, reason string"
     )
     lists = spark.createDataFrame(
         [(u, f"u{u}", *listed, *(reasons or {}).get(u, (None, None)), reason) for u, listed, reason in rows],
