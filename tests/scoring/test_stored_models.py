@@ -221,7 +221,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_info
 import pyspark.worker
 from recsys_spark.forms.form import Eligible
-from recsys_spark.scoring import lists, stored_models
+from recsys_spark.scoring import lists, loaded_models, stored_models
 given = json.loads(sys.argv[1])
 loaded_models.cap_threads(1)
 blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]

@@ -16,7 +16,7 @@ from recsys_spark import config as settings
 from recsys_spark.errors import SettingsError
 from recsys_spark.lake import Lake
 from recsys_spark.ranking.warm_and_cold import ColdItems
-from recsys_spark.scoring import fingerprint, unchanged
+from recsys_spark.scoring import fingerprint
 from recsys_spark.scoring.bases import Basis
 from recsys_spark.scoring.rules import ListSettings, Rerank, Rules
 from recsys_spark.scoring.stored_models import StoredModel
@@ -215,7 +215,7 @@ def test_of_the_history_only_what_the_model_reads_is_part_of_the_fingerprint(spa
     is_other = {repr(other): one != short[0] for other, one in zip(OTHERS, short[1:], strict=True)}
     unread = [other for other in OTHERS if {"types", "values", "gaps", "weights"} & set(other)]
     assert [other for other in OTHERS if not is_other[repr(other)]] == unread
-    assert len(unread) == 5
+    assert len(unread) == 4
 
 
 def test_bags_are_part_of_the_fingerprint_where_the_model_reads_them(spark, model):
@@ -278,7 +278,7 @@ def test_the_basis_is_what_the_lists_of_the_model_are_made_of_and_nothing_else(m
 
 def test_the_basis_covers_the_code(model, tmp_path, monkeypatch):
     (tmp_path / "inner").mkdir()
-    monkeypatch.setattr(unchanged.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(fingerprint.resources, "files", lambda package: tmp_path)
     found = [basis(model)]
     for name in ("one.py", "inner/two.py"):
         for line in ("1\n", "2\n"):

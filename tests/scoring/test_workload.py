@@ -92,7 +92,7 @@ def test_each_model_is_counted_once_with_what_its_form_needs(users, judged, mode
 
 def test_cold_items_are_those_of_both_cuts(users, judged, model, monkeypatch):
     sizes = []
-    monkeypatch.setattr(workload.stored_models, "needs", lambda _, size: sizes.append(size))
+    monkeypatch.setattr(workload.loaded_models, "needs", lambda _, size: sizes.append(size))
     cold = ColdItems(np.array([2, 3], np.int32), np.ones((2, 5), np.float32), np.ones(2, np.int32))
     counted(users, judged, Basis(items(), model, cold), Basis(items(), model, cold))
     assert [(size.num_cold, size.batch_users, size.num_places) for size in sizes] == [(4, 8, 8 * 5)]
