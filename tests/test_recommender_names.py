@@ -15,7 +15,7 @@ SETTINGS = {"config.py", "sections.py"}
 # Literals that are spelt like a recommender and mean something else, by what and where.
 SPELT_ALIKE = {
     ("popularity", "a column of item_features and segment_popularity"): {
-        "tables/features.py", "transforms/item_features.py", "transforms/popularity.py", "scoring/catalogue.py",
+        "tables/features.py", "transforms/item_features.py", "transforms/item_popularity.py", "scoring/catalogue.py",
         "evaluation/item_facts.py", "evaluation/checks/items.py",
     },
     ("popularity", "how a network's negatives are drawn"): {"networks/negatives.py", "models/self_attention.py"},
