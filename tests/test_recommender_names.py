@@ -34,22 +34,22 @@ def sources() -> Iterator[tuple[str, ast.Module]]:
 
 def named_in(tree: ast.Module) -> set[str]:
     """Names of recommenders that the code holds as a text, an attribute or an import; longer texts are for people."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(tree):
         match node:
             case ast.Constant(value=str(text)) | ast.MatchValue(value=ast.Constant(value=str(text))):
-                found |= {text}
+                names |= {text}
             case ast.Attribute(
                 value=ast.Name(id="models" | "config"), attr=text
             ):  # its module or its section
-                found |= {text}
+                names |= {text}
             case ast.ImportFrom(module="recsys_spark.models", names=aliases):
-                found |= {alias.name for alias in aliases}
+                names |= {alias.name for alias in aliases}
             case ast.ImportFrom(module=str(module)) if module.startswith("recsys_spark.models."):
-                found |= {module.split(".")[2]}
+                names |= {module.split(".")[2]}
             case ast.Import(names=aliases):
-                found |= {part for alias in aliases for part in alias.name.split(".")[2:3]}
-    return found & set(models.ALL)
+                names |= {part for alias in aliases for part in alias.name.split(".")[2:3]}
+    return names & set(models.ALL)
 
 
 def forms_in(tree: ast.Module) -> set[str]:
@@ -85,9 +85,9 @@ def _names(node: ast.AST) -> set[str]:
 
 
 def is_allowed(name: str, file: str) -> bool:
-    own = {"models/__init__.py", f"models/{name}.py", *SETTINGS}
+    at_home = {"models/__init__.py", f"models/{name}.py", *SETTINGS}
     alike = [files for (spelt, _), files in SPELT_ALIKE.items() if spelt == name]
-    return file in own.union(*alike)
+    return file in at_home.union(*alike)
 
 
 def test_no_file_but_its_own_the_list_and_the_settings_names_a_recommender() -> None:

@@ -69,7 +69,7 @@ def section(name: str) -> dict[str, Any]:
 
 def fit(name: str, examples: Examples, spark: SparkSession, folder: Path) -> Fit | None:
     """Fit and save; None where nobody fits."""
-    counts, own = COUNTS, section(name)
+    counts, settings = COUNTS, section(name)
     match models.ALL[name].fitted_by:
         case "nobody":
             return None
@@ -91,11 +91,13 @@ def fit(name: str, examples: Examples, spark: SparkSession, folder: Path) -> Fit
             form: Form = Vectors(encode, vectors, directions(vectors), counts > 0)
             return _stored(name, form, folder / name, files)
         case "spark":
-            learnt = models.module(name).fit(spark.read.parquet(examples.sequence_examples.uri), counts, own)
+            learnt = models.module(name).fit(
+                spark.read.parquet(examples.sequence_examples.uri), counts, settings
+            )
         case "arrays":
             bags = read_bags(_rows(examples.bags.uri))
-            learnt = models.module(name).fit(bags, counts, own)
-    files = item_item.save(folder / name, own, learnt)
+            learnt = models.module(name).fit(bags, counts, settings)
+    files = item_item.save(folder / name, settings, learnt)
     return _stored(name, learnt, folder / name, files)
 
 
@@ -106,13 +108,13 @@ def trained(name: str, examples: Examples, folder: Path) -> Any:
     from recsys_spark.training.feed import Feed
     from recsys_spark.training.optimizers import optimizer
 
-    own, network = section(name), first(name)
-    feed = Feed([examples.sequence_examples], columns(LENGTH + 1, mask=True), own["batch_size"], SEED)
+    settings, network = section(name), first(name)
+    feed = Feed([examples.sequence_examples], columns(LENGTH + 1, mask=True), settings["batch_size"], SEED)
     training.fit(
         network,
         feed,
-        optimizer(own["optimizer"], own["learning_rate"], network.trainable_variables),
-        epochs=own["epochs"],
+        optimizer(settings["optimizer"], settings["learning_rate"], network.trainable_variables),
+        epochs=settings["epochs"],
         seed=SEED,
         checkpoint=folder / "checkpoint",
         identity={"data": "d", "settings": "s"},

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pytest
-from contract_fits import Fit, common, first, fit, item_index, lesson, section
+from contract_fits import Fit
 from contract_lines import LINES, POPULAR, REPEATED, UNSEEN
 from contract_shop import (
     COUNTS,
@@ -19,25 +17,16 @@ from contract_shop import (
     V,
     shop,
     users,
-    write_examples,
 )
 from contract_shop import POPULAR as POPULAR_ITEM
-from pyspark.sql import SparkSession
 
 from recsys_spark import models
-from recsys_spark.errors import BadDataError, TrainingError
-from recsys_spark.failures import as_known
-from recsys_spark.forms import folder as folders
 from recsys_spark.scoring.catalogue import Catalogue
 from recsys_spark.scoring.loaded_models import LoadedModel
 from recsys_spark.scoring.ranker import ranker
 from recsys_spark.scoring.rules import ListSettings, Rules
-from recsys_spark.training import night, recommenders
-from recsys_spark.training.night import Fitted
 
 HISTORIES = [[2, 3, 4, 5], [9, 7, 10], [6, 6, 2, 6, 8], [3, 8, 5, 8, 2]]
-NETWORKS = [name for name, facts in models.ALL.items() if facts.fitted_by == "network"]
-LEARNING = [name for name, facts in models.ALL.items() if facts.fitted_by not in ("nobody", "members")]
 
 
 class Place(NamedTuple):
@@ -46,23 +35,6 @@ class Place(NamedTuple):
     item: int
     score: float
     because: dict[int, float]
-
-
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return write_examples(tmp_path_factory.mktemp("examples"))
-
-
-@pytest.fixture(scope="module", params=list(models.ALL))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def fitted(
-    name: str, examples: Any, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
-) -> Fit | None:
-    return fit(name, examples, spark, tmp_path_factory.mktemp(name))
 
 
 def lists(
@@ -137,8 +109,8 @@ def test_planted_structure_is_found_and_the_popular_item_is_not_simply_returned(
     name: str, fitted: Fit | None
 ) -> None:
     batch = users(HISTORIES, left_out=left_out(name, HISTORIES))
-    for items, found in zip(HISTORIES, places(name, lists(model_of(fitted), batch)), strict=True):
-        listed = [place.item for place in found]
+    for items, filled in zip(HISTORIES, places(name, lists(model_of(fitted), batch)), strict=True):
+        listed = [place.item for place in filled]
         match LINES[name].finds:
             case finds if finds == UNSEEN:
                 unseen = set(GROUP) - set(items)
@@ -151,7 +123,7 @@ def test_planted_structure_is_found_and_the_popular_item_is_not_simply_returned(
                 assert listed[0] == POPULAR_ITEM
                 counts = [COUNTS[item] for item in listed]
                 assert counts == sorted(counts, reverse=True)
-        scores = [place.score for place in found]
+        scores = [place.score for place in filled]
         assert scores == sorted(scores, reverse=True)
 
 
@@ -159,9 +131,11 @@ def test_exact_reasons_are_what_the_score_falls_by_without_the_item(name: str, f
     if not models.ALL[name].has_exact_reasons:
         return
     seen = left_out(name, HISTORIES)
-    found = places(name, lists(model_of(fitted), users(HISTORIES, left_out=seen), num_items=V, num_reasons=9))
-    assert any(place.because for user in found for place in user)
-    for row, user in enumerate(found):
+    filled = places(
+        name, lists(model_of(fitted), users(HISTORIES, left_out=seen), num_items=V, num_reasons=9)
+    )
+    assert any(place.because for user in filled for place in user)
+    for row, user in enumerate(filled):
         for item in set(HISTORIES[row]):
             without = [1 if other == item else other for other in HISTORIES[row]]  # others keep their weights
             batch = users([without], left_out=[seen[row]] if seen else None)
@@ -192,58 +166,11 @@ def test_what_a_user_may_not_get_is_never_listed(name: str, fitted: Fit | None) 
 
 def test_a_boost_lifts_an_item(name: str, fitted: Fit | None) -> None:
     batch = users(HISTORIES, left_out=left_out(name, HISTORIES))
-    for row, found in enumerate(places(name, lists(model_of(fitted), batch, num_items=V))):
-        last = found[:5][-1].item
-        assert found[0].item != last
+    for row, filled in enumerate(places(name, lists(model_of(fitted), batch, num_items=V))):
+        last = filled[:5][-1].item
+        assert filled[0].item != last
         boosted = shop(Rules(boosts={"boosted": 1e9}), boosted=last)
         assert places(name, lists(model_of(fitted), batch, boosted))[row][0].item == last
-
-
-@pytest.mark.parametrize("name", NETWORKS, scope="module")
-def test_a_network_starts_at_the_loss_that_it_states(name: str, examples: Any) -> None:
-    from recsys_spark.training.by_network import columns
-    from recsys_spark.training.feed import Feed
-
-    feed = Feed([examples.sequence_examples], columns(LENGTH + 1, mask=True), 64, 1)
-    losses, weights = first(name).loss_sums(next(iter(feed.batches(1))))
-    assert LINES[name].first_loss is not None
-    assert float(losses / weights) == pytest.approx(LINES[name].first_loss, abs=0.05)
-
-
-@pytest.mark.parametrize("name", [name for name in LEARNING if LINES[name].floats], scope="module")
-@pytest.mark.parametrize("fault", [float("nan"), float("inf")])
-def test_examples_that_are_not_finite_stop_with_one_clear_line(
-    name: str, fault: float, spark: SparkSession, tmp_path: Path
-) -> None:
-    taught = {name: {"twin": lesson(name, write_examples(tmp_path, fault), spark)}}
-    with pytest.raises(Exception) as raised:  # Spark wraps what it raises
-        recommenders.train(taught, {name: section(name)}, common(tmp_path), spark, 1)
-    known = as_known(raised.value)  # as the job tells it
-    assert isinstance(known, TrainingError | BadDataError)
-    assert "\n" not in str(known)
-    assert any(word in str(known) for word in ("not finite", "nan", "inf"))
-
-
-@pytest.mark.parametrize("name", LEARNING, scope="module")
-def test_weights_that_are_not_finite_are_never_kept(
-    name: str, fitted: Fit, examples: Any, spark: SparkSession, tmp_path: Path
-) -> None:
-    def save(folder: Path) -> dict[str, str]:
-        source, files = fitted.stored.fetch(""), dict(fitted.stored.files)
-        for file in files:
-            (folder / file).write_bytes((source / file).read_bytes())
-        [array] = [file for file in ("weights.npy", "item_vectors.npy") if file in files]
-        values = np.load(folder / array)
-        values.reshape(-1)[-1] = np.nan
-        return files | folders.save_array(folder, array, values)
-
-    kept: list[str] = []
-    with pytest.raises(TrainingError, match=rf"{name} twin: .* not finite"):
-        night.train(
-            name, {"twin": lesson(name, examples, spark)}, lambda *_: Fitted(V, save, {}), item_index(),
-            lambda version, folder: kept.append(version),
-        )  # fmt: skip
-    assert not kept
 
 
 def test_the_shop_has_an_item_that_nobody_learns() -> None:
