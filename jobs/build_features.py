@@ -43,12 +43,11 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     tonight = {"seen_items", "histories", *models.tables_of_users(names, is_training)}
     split = splits.Split(run_date, config.split.kind, config.split.valid_days, config.split.test_days)
     cuts = tables.CUTS if is_training else ("test", "night")
-    ends = splits.cut_ends(split)
-    built_ends = {cut: ends[cut] for cut in cuts}
+    built_ends = {cut: end for cut, end in (ends := splits.cut_ends(split)).items() if cut in cuts}
     days = {"": config.recommend.active_days}  # '': of sources no longer in the settings
     days |= {name: active_days(load_mapping(of.mapping), days[""]) for name, of in config.sources.items()}
-    num_tasks = lake.num_rows(tables.INTERACTIONS) // _EVENTS_A_TASK
-    num_tasks = max(1, min(num_tasks, int(str(spark.conf.get(_TASKS)))))
+    most_tasks = int(str(spark.conf.get(_TASKS)))
+    num_tasks = max(1, min(lake.num_rows(tables.INTERACTIONS) // _EVENTS_A_TASK, most_tasks))
     # Not persist: that keeps the whole plan, which every later step would analyse again (4 x the seconds).
     keep, _ = actions = Actions(methodcaller("localCheckpoint"), methodcaller("toArrow"))
     # A plan that adapts is a Spark job for each of its shuffles: too many for a few events.
@@ -56,9 +55,8 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     with spark_settings(spark, {**ARROW_BATCHES, **tasks}):
         files = lake.read(spark, tables.SOURCE_FILES, until=run_date)
         catalogue = arrivals.catalogue(lake.read(spark, tables.ITEMS, until=run_date), files, run_date)
-        listed = arrivals.only_current(
-            lake.read(spark, tables.USERS, until=run_date), files, run_date, "users"
-        )
+        listings = lake.read(spark, tables.USERS, until=run_date)
+        listed = arrivals.only_current(listings, files, run_date, "users")
         users, items = lake.read(spark, tables.USER_INDEX), lake.read(spark, tables.ITEM_INDEX)
         arrived = lake.read(spark, tables.INTERACTIONS, until=run_date)
         current = arrivals.current_events(arrived, files, run_date, num_tasks, actions)
