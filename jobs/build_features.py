@@ -3,8 +3,7 @@
 Reads   interactions, items, users, source_files   everything that arrived up to the run date
         user_index, item_index
 Writes  feature_columns, item_features, segment_popularity, user_features
-        blocked_items              what users asked not to get
-        truth                      what the validation and test windows hold
+        blocked_items, truth       what users asked not to get; what the validation and test windows hold
         seen_items, histories, and those of bags, event_examples, user_examples, sequence_examples that a
                                    recommender of tonight reads or learns from; last, train reads them next
 """
@@ -43,7 +42,8 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     tonight = {"seen_items", "histories", *models.tables_of_users(names, is_training)}
     split = splits.Split(run_date, config.split.kind, config.split.valid_days, config.split.test_days)
     cuts = tables.CUTS if is_training else ("test", "night")
-    built_ends = {cut: end for cut, end in (ends := splits.cut_ends(split)).items() if cut in cuts}
+    ends = splits.cut_ends(split)
+    built_ends = {cut: ends[cut] for cut in cuts}
     days = {"": config.recommend.active_days}  # '': of sources no longer in the settings
     days |= {name: active_days(load_mapping(of.mapping), days[""]) for name, of in config.sources.items()}
     most_tasks = int(str(spark.conf.get(_TASKS)))
