@@ -1,4 +1,4 @@
-"""The hash of an index's prefix without Spark: the same formula as `transforms.index.prefix_hash`."""
+"""The hash of the first numbers of an index and their ids: what ties a model to its item numbers."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def fitting(name: str, section: Mapping[str, Any], common: Common, cluster: Clus
             judge=judge,
             patience=section["patience"],
             cluster=cluster,
-            log_dir=settings.log_dir / role if settings.log_dir else None,
+            log_dir=settings.log_dir / name / role if settings.log_dir else None,
         )
         facts |= {"rows_per_epoch": fitted.rows_per_epoch, "epochs": fitted.epochs, "log": fitted.log}
         reached = warm.reached(start, fitted.log, fitted.start_ndcg, feed.num_steps)

@@ -10,7 +10,6 @@ from pyspark.sql import functions as F
 
 from recsys_spark.tables import FIRST_IDX
 from recsys_spark.transforms.actions import Actions
-from recsys_spark.transforms.content_hash import hash_of
 
 
 def ids_in(frames: Iterable[DataFrame], kind: str) -> DataFrame:
@@ -112,12 +111,3 @@ def known_before(index: DataFrame, end: dt.datetime) -> DataFrame:
         end: exclusive; the start of a day.
     """
     return index.where((F.col("first_seen_at") < F.lit(end)) | (F.col("run_date") < F.lit(end.date())))
-
-
-def prefix_hash(index: DataFrame, kind: str, num: int) -> DataFrame:
-    """One row, one column `prefix_hash`: a hash of every (number, id) with a number below `num`.
-
-    The text of a row is f"{idx} {id}"; see `content_hash.hash_of`.
-    """
-    text = F.concat_ws(" ", F.col(f"{kind}_idx").cast("string"), F.col(f"{kind}_id"))
-    return index.where(F.col(f"{kind}_idx") < num).agg(hash_of(text).alias("prefix_hash"))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
@@ -79,28 +78,3 @@ def test_an_id_numbered_by_a_later_night_is_known_only_if_it_is_there_tonight(sp
     events = spark.createDataFrame([(3,), (2,), (3,)], "user_idx int")
     listed = spark.createDataFrame([("now",), ("listed",)], "user_id string")
     assert numbers(index.known_at(whole, "user", D, events, listed)) == {"now": 2, "event": 3, "listed": 4}
-
-
-def test_prefix_hash_is_that_of_its_docstring_in_any_order(spark: SparkSession) -> None:
-    rows = [("a", 2, None, D), ("é b", 3, None, D), ("c", 4, None, D)]
-    digests = [hashlib.sha256(f"{idx} {id_}".encode()).hexdigest() for id_, idx, *_ in rows[:2]]
-    sums = [sum(int(digest[at : at + 15], 16) for digest in digests) for at in (0, 15)]
-    expected = hashlib.sha256(f"2 {sums[0]} {sums[1]}".encode()).hexdigest()
-    for frame in (
-        spark.createDataFrame(rows, NOTHING_KNOWN),
-        spark.createDataFrame(rows[::-1], NOTHING_KNOWN),
-    ):
-        assert index.prefix_hash(frame.repartition(3), "user", 4).collect()[0].prefix_hash == expected
-
-
-def test_prefix_hash_changes_when_two_ids_swap_numbers(spark: SparkSession) -> None:
-    one = spark.createDataFrame([("a", 2, None, D), ("b", 3, None, D)], NOTHING_KNOWN)
-    other = spark.createDataFrame([("b", 2, None, D), ("a", 3, None, D)], NOTHING_KNOWN)
-    assert index.prefix_hash(one, "user", 4).collect() != index.prefix_hash(other, "user", 4).collect()
-
-
-def test_prefix_hash_of_nothing_is_that_of_zero_rows(spark: SparkSession) -> None:
-    empty = spark.createDataFrame([], NOTHING_KNOWN)
-    assert (
-        index.prefix_hash(empty, "user", 9).collect()[0].prefix_hash == hashlib.sha256(b"0 0 0").hexdigest()
-    )
