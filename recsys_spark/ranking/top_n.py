@@ -8,13 +8,18 @@ memory grows with neither the catalogue nor the longest history.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_spark.ranking import exact_order, survivors
+from recsys_spark.ranking import exact_order, survivors, survivors_plain
+
+log = logging.getLogger(__name__)
+
+_is_plain = False  # whether machine code could not be made in this process
 
 Floats = NDArray[Any]
 Ints = NDArray[Any]
@@ -155,7 +160,7 @@ def _block(
         np.empty(cells, np.float32),
         np.empty(len(users), np.int64),
     )
-    survivors.find(
+    _find(
         users32, items.vectors, items.kind, offsets32, row_of, error, unwanted, starts, num_items, width,
         kept, scores, count, is_wide,
     )  # fmt: skip
@@ -163,6 +168,19 @@ def _block(
         users.astype(np.float64), group, items.vectors, items.kind, items.offsets, unwanted, starts,
         kept, count, is_wide, out.item_idx[rows], out.scores[rows], out.num_items[rows],
     )  # fmt: skip
+
+
+def _find(*arguments: Any) -> None:
+    """`survivors.find`, or the plain way once that could not be compiled here."""
+    global _is_plain
+    if not _is_plain:
+        try:
+            survivors.find(*arguments)
+            return
+        except Exception as error:  # whatever numba and LLVM raise; machine code itself raises nothing
+            _is_plain = True
+            log.warning("top_n_not_compiled: ranking is slower; %s", " ".join(str(error).split())[:200])
+    survivors_plain.find(*arguments)
 
 
 def by_user(left_out: tuple[Ints, Ints] | None, num_users: int, vocabulary: int) -> tuple[Ints, Ints]:

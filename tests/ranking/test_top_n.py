@@ -6,6 +6,25 @@ from recsys_spark.ranking import top_n as top_n_module
 from recsys_spark.ranking.top_n import candidates, top_n
 
 
+@pytest.fixture(params=["compiled", "plain"], autouse=True)
+def way(request, monkeypatch):
+    monkeypatch.setattr(top_n_module, "_is_plain", request.param == "plain")
+
+
+def test_what_cannot_be_compiled_is_ranked_plainly_and_said_once(monkeypatch, caplog):
+    def cannot(*_):
+        raise RuntimeError("no such instruction")
+
+    monkeypatch.setattr(top_n_module, "_is_plain", False)
+    monkeypatch.setattr(survivors, "find", cannot)
+    users, items = np.ones((1, 2)), np.array([[1.0, 0.0], [3.0, 0.0], [2.0, 0.0]])
+    with caplog.at_level("WARNING"):
+        for _ in range(2):
+            assert top_n(users, candidates(items, np.ones(3, bool)), 2).item_idx.tolist() == [[1, 2]]
+    assert [message for message in caplog.messages if "no such instruction" in message] == caplog.messages
+    assert len(caplog.messages) == 1
+
+
 def brute_force(users, items, allowed, num_items, seen):
     """Every score in double precision, sorted by (score descending, item_idx ascending)."""
     lists = []
