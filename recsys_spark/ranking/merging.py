@@ -29,11 +29,13 @@ def merge(pools: Sequence[Lists], weights: Sequence[float], by: str) -> Lists:
     """What members nominated, [B, P] each, as one ranking [B, members x P] by score descending, ties by item_idx.
 
     Args:
-        weights: of the members, not negative.
+        weights: of the members; one of 0 nominates nothing.
         by: ranks | scores.
     """
-    points = [weight * _points(pool, by) for pool, weight in zip(pools, weights, strict=True)]
-    return summed(np.concatenate([pool.item_idx for pool in pools], axis=1), np.concatenate(points, axis=1))
+    weighted = list(zip(pools, weights, strict=True))
+    items = [pool.item_idx if weight > 0 else np.zeros_like(pool.item_idx) for pool, weight in weighted]
+    points = [weight * _points(pool, by) for pool, weight in weighted]
+    return summed(np.concatenate(items, axis=1), np.concatenate(points, axis=1))
 
 
 def summed(item_idx: Array, scores: Array) -> Lists:

@@ -78,7 +78,7 @@ def brute_force(
     for member, weight in zip(members, blending.weights, strict=True):
         own = ELIGIBLE._replace(kind=np.where(member.is_trained, KIND, 0).astype(np.int32))
         pools = as_rows(member.ranking(own)(users)(np.arange(len(seen)), GROUP, POOL, drop(seen)))
-        for user, pool in enumerate(pools):
+        for user, pool in enumerate(pools if weight else []):
             least, most = (pool[-1][1], pool[0][1]) if pool else (0.0, 0.0)
             for rank, (item, score) in enumerate(pool, 1):
                 share = 1.0 if most == least else (score - least) / (most - least)

@@ -128,7 +128,7 @@ def merged(user: User, blending: Blending) -> list[tuple[int, float]]:
     if max(user.history) < 2:  # nothing that a model knows
         return []
     for number, weight in enumerate(blending.weights):
-        pool = nominated(number, user, blending.pool_items)
+        pool = nominated(number, user, blending.pool_items) if weight else []
         for rank, (item, score) in enumerate(pool, 1):
             share = (score - pool[-1][1]) / spread(pool) if spread(pool) else 1.0
             total[item] = total.get(item, 0.0) + weight * (
