@@ -50,7 +50,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
     ordered = partitions.in_ranges(lists, plan.num_files(num_bytes, file_bytes))
     lake.write(spark, tables.DEFAULT_RECOMMENDATIONS, run_date, segment_lists)
     lake.write(spark, tables.SIMILAR_ITEMS, run_date, item_lists)
-    lake.write_made(tables.RECOMMENDATIONS, run_date, [published.published(ordered, items)])
+    lake.write_from_python(tables.RECOMMENDATIONS, run_date, [published.published(ordered, items)])
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
             lake.write(spark, tables.ITEM_LISTS, run_date, similar)
             parts = unchanged.night_lists(parted, now, settings, run_date, planned.num_partitions)
             parts += lists.judged_lists(judged, past, settings, run_date, planned.judged_partitions)
-            lake.write_made(tables.LISTS, run_date, parts)
+            lake.write_from_python(tables.LISTS, run_date, parts)
 
 
 if __name__ == "__main__":

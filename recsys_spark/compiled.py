@@ -27,7 +27,7 @@ def compiled(function: Function) -> Function:
     # cannot write; and never find it again, as the archive's path is another one in each executor.
     is_file = Path(inspect.getfile(function)).is_file()
     try:
-        made: Function = numba.njit(nogil=True, cache=is_file)(function)
+        ready: Function = numba.njit(nogil=True, cache=is_file)(function)
     except RuntimeError:  # no folder to keep it in
-        made = numba.njit(nogil=True)(function)
-    return made
+        ready = numba.njit(nogil=True)(function)
+    return ready

@@ -22,7 +22,7 @@ Work = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 TablesWork = Callable[[Iterable[pa.RecordBatch]], Iterator[tuple[str, pa.RecordBatch]]]
 
 
-class Made(NamedTuple):
+class FromPython(NamedTuple):
     """What Python makes of a frame: rows to go on with, or rows that the workers write.
 
     Attributes:
@@ -39,7 +39,7 @@ class Made(NamedTuple):
         return through_python(self.frame, self.work, self.schema)
 
 
-class MadeTables(NamedTuple):
+class TablesFromPython(NamedTuple):
     """What Python makes of a frame in one pass: rows of several tables, which the workers write.
 
     Attributes:

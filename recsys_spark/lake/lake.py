@@ -17,7 +17,7 @@ from pyarrow import fs
 
 from recsys_spark.errors import LakeError, MissingInputError
 from recsys_spark.lake import delta, parquet, storage
-from recsys_spark.python_tasks import Made, MadeTables
+from recsys_spark.python_tasks import FromPython, TablesFromPython
 from recsys_spark.tables import DataFile, Table
 
 if TYPE_CHECKING:  # who only looks into the lake needs no Spark
@@ -174,7 +174,7 @@ class Lake:
         files = parquet.write_frame(self._store, table, checked, attempt, folder, row_group_rows)
         self._replace(table, run_date, metadata, files)
 
-    def write_made(self, table: Table, run_date: dt.date, parts: Sequence[Made]) -> None:
+    def write_from_python(self, table: Table, run_date: dt.date, parts: Sequence[FromPython]) -> None:
         """Replace one date by what Python makes of some frames, in one commit; the workers write the files.
 
         Rows keep their order within a partition; a partition gives a file for each folder it has rows of.
@@ -187,21 +187,23 @@ class Lake:
             table.refuse_others(part.schema)
         metadata = self._metadata(run_date)
         delta.create(self._store, table, self._metadata(run_date))
-        files = parquet.write_made(self._store, table, parts, metadata["attempt"], run_date)
+        files = parquet.write_from_python(self._store, table, parts, metadata["attempt"], run_date)
         self._replace(table, run_date, metadata, files)
 
-    def stage(self, run_date: dt.date, made: MadeTables, row_group_rows: Mapping[str, int]) -> list[Staged]:
+    def stage(
+        self, run_date: dt.date, rows: TablesFromPython, row_group_rows: Mapping[str, int]
+    ) -> list[Staged]:
         """Let the workers write what Python makes of a frame in one pass; `commit` shows it.
 
         Args:
             row_group_rows: rows of a row group but the last, by the name of a table.
         """
-        metadata = {table: self._metadata(run_date) for table in made.tables}
-        for table in made.tables:
+        metadata = {table: self._metadata(run_date) for table in rows.tables}
+        for table in rows.tables:
             delta.create(self._store, table, self._metadata(run_date))
         attempts = {table: about["attempt"] for table, about in metadata.items()}
-        files = parquet.write_tables(self._store, made, attempts, run_date, row_group_rows)
-        return [Staged(table, run_date, metadata[table], files[table.name]) for table in made.tables]
+        files = parquet.write_tables(self._store, rows, attempts, run_date, row_group_rows)
+        return [Staged(table, run_date, metadata[table], files[table.name]) for table in rows.tables]
 
     def commit(self, staged: Staged) -> None:
         """Replace the staged table's date by the staged files, in one commit."""

@@ -14,7 +14,7 @@ from recsys_spark.errors import BadDataError
 from recsys_spark.lake import storage, worker_files
 from recsys_spark.lake.delta import CommittedFile
 from recsys_spark.lake.worker_files import NO_VALUE
-from recsys_spark.python_tasks import Made, MadeTables
+from recsys_spark.python_tasks import FromPython, TablesFromPython
 from recsys_spark.tables import Table
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def write_frame(
     return _moved(store, table, [(info.path, info.size) for info in infos], staging, target)
 
 
-def write_made(
-    store: storage.Store, table: Table, parts: Sequence[Made], attempt: str, run_date: dt.date
+def write_from_python(
+    store: storage.Store, table: Table, parts: Sequence[FromPython], attempt: str, run_date: dt.date
 ) -> list[CommittedFile]:
     """Let the workers write what Python makes of some frames, each task its own files, and describe them."""
     staging, target = f"{table.name}/attempt-{attempt}", f"{table.name}/run_date={run_date}"
@@ -146,7 +146,7 @@ def write_made(
 
 def write_tables(
     store: storage.Store,
-    made: MadeTables,
+    rows: TablesFromPython,
     attempts: Mapping[Table, str],
     run_date: dt.date,
     row_group_rows: Mapping[str, int],
@@ -164,7 +164,7 @@ def write_tables(
         )
         for table, attempt in attempts.items()
     }  # fmt: skip
-    written = worker_files.write_tables(places, made)
+    written = worker_files.write_tables(places, rows)
     return {
         table.name: _moved(
             store, table, written[table.name], places[table.name].folder, f"{table.name}/run_date={run_date}"

@@ -15,7 +15,14 @@ import pyarrow.parquet as pq
 
 from recsys_spark.errors import BadDataError, LakeError
 from recsys_spark.lake.storage import Store
-from recsys_spark.python_tasks import ROW_GROUP_BYTES, Made, MadeTables, TablesWork, Work, through_python
+from recsys_spark.python_tasks import (
+    ROW_GROUP_BYTES,
+    FromPython,
+    TablesFromPython,
+    TablesWork,
+    Work,
+    through_python,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -48,7 +55,7 @@ class Place(NamedTuple):
         return pa.schema([field for field in self.schema if field.name not in (*self.inner, "run_date")])
 
 
-def write(place: Place, parts: Sequence[Made]) -> list[tuple[str, int]]:
+def write(place: Place, parts: Sequence[FromPython]) -> list[tuple[str, int]]:
     """Write what Python makes of the partitions of some frames; the path and bytes of each file that counts.
 
     A task that Spark runs twice, because its executor died or was slow, writes files of another name. Those of
@@ -57,15 +64,15 @@ def write(place: Place, parts: Sequence[Made]) -> list[tuple[str, int]]:
     from pyspark.sql import DataFrame
 
     written = [
-        through_python(made.frame, partial(write_partition, place, made.work), _FILES) for made in parts
+        through_python(rows.frame, partial(write_partition, place, rows.work), _FILES) for rows in parts
     ]
     return _files_of(reduce(DataFrame.unionAll, written), [place.table])[place.table]
 
 
-def write_tables(places: Mapping[str, Place], made: MadeTables) -> dict[str, list[tuple[str, int]]]:
+def write_tables(places: Mapping[str, Place], rows: TablesFromPython) -> dict[str, list[tuple[str, int]]]:
     """Write what Python makes of the partitions of a frame; by table, what `write` gives."""
-    work = partial(write_tables_partition, places, made.work)
-    return _files_of(through_python(made.frame, work, _FILES), places)
+    work = partial(write_tables_partition, places, rows.work)
+    return _files_of(through_python(rows.frame, work, _FILES), places)
 
 
 def write_partition(place: Place, work: Work, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

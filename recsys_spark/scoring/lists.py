@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from recsys_spark import tables
 from recsys_spark.forms.form import HISTORY
 from recsys_spark.models import POPULARITY
-from recsys_spark.python_tasks import Made
+from recsys_spark.python_tasks import FromPython
 from recsys_spark.scoring import loaded_models, stored_models
 from recsys_spark.scoring.bases import Basis
 from recsys_spark.scoring.partitions import in_file_order
@@ -35,7 +35,7 @@ class Lot(NamedTuple):
     judged_as: str | None = None
 
 
-def lists(users: DataFrame, basis: Basis, settings: ListSettings, lot: Lot) -> Made:
+def lists(users: DataFrame, basis: Basis, settings: ListSettings, lot: Lot) -> FromPython:
     """Rank the items for each user; one row of LISTS a user, in their order.
 
     Args:
@@ -59,12 +59,12 @@ def lists(users: DataFrame, basis: Basis, settings: ListSettings, lot: Lot) -> M
                 part = batch.slice(start, settings.batch_users)
                 yield rows(packed.lists(part), part["fingerprint"], lot)
 
-    return Made(users, rank, tables.LISTS.schema)
+    return FromPython(users, rank, tables.LISTS.schema)
 
 
 def judged_lists(
     users: DataFrame, basis: Basis, settings: ListSettings, run_date: dt.date, num_partitions: int
-) -> list[Made]:
+) -> list[FromPython]:
     """The lists of cut test: by popularity, by the twin, by each member of a blend.
 
     Those of a re-ranked twin also as they were before, to see what it cost.

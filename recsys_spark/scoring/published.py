@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from recsys_spark import tables
-from recsys_spark.python_tasks import Made
+from recsys_spark.python_tasks import FromPython
 from recsys_spark.scoring import columns
 from recsys_spark.scoring.catalogue import ids_by_idx
 
@@ -23,7 +23,7 @@ _SCHEMA = tables.RECOMMENDATIONS.schema
 Array = NDArray[Any]
 
 
-def published(lists: DataFrame, item_features: pa.Table) -> Made:
+def published(lists: DataFrame, item_features: pa.Table) -> FromPython:
     """Rows of RECOMMENDATIONS from rows of LISTS, in their partitions and order.
 
     Args:
@@ -38,7 +38,7 @@ def published(lists: DataFrame, item_features: pa.Table) -> Made:
             arrays = [spelled[name] if name in spelled else batch[name] for name in _SCHEMA.names]
             yield pa.RecordBatch.from_arrays(arrays, names=_SCHEMA.names)
 
-    return Made(lists, spell, _SCHEMA)
+    return FromPython(lists, spell, _SCHEMA)
 
 
 def has_reasons(lists: DataFrame) -> bool:

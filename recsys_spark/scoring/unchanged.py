@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from recsys_spark import tables
 from recsys_spark.errors import KeptListError
 from recsys_spark.models import POPULARITY
-from recsys_spark.python_tasks import Made
+from recsys_spark.python_tasks import FromPython
 from recsys_spark.scoring import lists
 from recsys_spark.scoring.bases import Basis
 from recsys_spark.scoring.partitions import in_file_order, in_ranges
@@ -109,7 +109,7 @@ def parted(users: DataFrame, earlier: DataFrame | None, share: float, run_date: 
 
 def night_lists(
     parted: Parted, basis: Basis, settings: ListSettings, run_date: dt.date, num_partitions: int
-) -> list[Made]:
+) -> list[FromPython]:
     """Rows of LISTS of cut night, in ranges of users: those that are ranked, and those that are kept.
 
     The workers write the kept ones too: quicker than Spark, and as ranked ones are.
@@ -117,7 +117,7 @@ def night_lists(
     ranked = in_ranges(parted.ranked, num_partitions)
     parts = [lists.lists(ranked, basis, settings, lists.Lot("night", run_date))]
     if parted.kept is not None:
-        parts.append(Made(tables.LISTS.check(in_file_order(parted.kept)), iter, tables.LISTS.schema))
+        parts.append(FromPython(tables.LISTS.check(in_file_order(parted.kept)), iter, tables.LISTS.schema))
     return parts
 
 

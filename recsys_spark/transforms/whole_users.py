@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
-from recsys_spark.python_tasks import MadeTables, through_python
+from recsys_spark.python_tasks import TablesFromPython, through_python
 from recsys_spark.tables import CUTS, Table
 
 Ints = NDArray[np.int64]
@@ -109,7 +109,7 @@ def read_off(
     return through_python(timelines.select(*USER, *columns), work, schema)
 
 
-def in_one_pass(timelines: DataFrame, readings: Sequence[Reading]) -> MadeTables:
+def in_one_pass(timelines: DataFrame, readings: Sequence[Reading]) -> TablesFromPython:
     """The tables of several readings of these timelines, which are read only once."""
     columns = list(dict.fromkeys(name for reading in readings for name in reading.columns))
 
@@ -121,7 +121,9 @@ def in_one_pass(timelines: DataFrame, readings: Sequence[Reading]) -> MadeTables
                     yield name, of_table
 
     makers = [(reading.table.name, reading.make) for reading in readings]  # frames stay on the driver
-    return MadeTables(timelines.select(*USER, *columns), work, tuple(reading.table for reading in readings))
+    return TablesFromPython(
+        timelines.select(*USER, *columns), work, tuple(reading.table for reading in readings)
+    )
 
 
 def _timelines(rows: pa.RecordBatch, columns: Sequence[str]) -> Timelines:

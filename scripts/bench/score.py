@@ -36,7 +36,7 @@ from threadpoolctl import threadpool_limits
 
 from recsys_spark import tables
 from recsys_spark.forms.form import HISTORY
-from recsys_spark.python_tasks import Made
+from recsys_spark.python_tasks import FromPython
 
 
 class Size(NamedTuple):
@@ -115,7 +115,7 @@ def against_peers(spark: SparkSession, folder: Path, size: Size) -> tuple[dict[s
     return figures, ratios
 
 
-def ready_made(users: DataFrame, folder: Path) -> Made:
+def ready_made(users: DataFrame, folder: Path) -> FromPython:
     """The job without its ranking: each batch of users gets lists that lay ready."""
     file = next(files_of(folder / "lists").glob("part-*.parquet"))
     batch = pq.ParquetFile(file).read().slice(0, BATCH).combine_chunks().to_batches()[0]
@@ -127,7 +127,9 @@ def ready_made(users: DataFrame, folder: Path) -> Made:
             for start in range(0, rows.num_rows, BATCH):
                 yield batch.slice(0, min(BATCH, rows.num_rows - start))
 
-    return Made(users.drop(*(name for name in HISTORY if name not in READ)), hand_out, tables.LISTS.schema)
+    return FromPython(
+        users.drop(*(name for name in HISTORY if name not in READ)), hand_out, tables.LISTS.schema
+    )
 
 
 def multiply(folder: Path, num_users: int, num_items: int) -> None:

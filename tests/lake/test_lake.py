@@ -22,7 +22,7 @@ from pyspark.testing import assertDataFrameEqual
 from recsys_spark import tables
 from recsys_spark.errors import BadDataError, LakeError, MissingInputError, SettingsError
 from recsys_spark.lake import Lake
-from recsys_spark.python_tasks import Made
+from recsys_spark.python_tasks import FromPython
 
 MONDAY, TUESDAY, WEDNESDAY = dt.date(2024, 1, 1), dt.date(2024, 1, 2), dt.date(2024, 1, 3)
 
@@ -98,16 +98,16 @@ SEEN = (
 )  # fmt: skip
 
 
-def as_made(frame: DataFrame) -> Made:
+def as_made(frame: DataFrame) -> FromPython:
     """Rows that pass through Python as they are."""
-    return Made(frame.select(*tables.SEEN_ITEMS.schema.names), iter, tables.SEEN_ITEMS.schema)
+    return FromPython(frame.select(*tables.SEEN_ITEMS.schema.names), iter, tables.SEEN_ITEMS.schema)
 
 
 def test_workers_write_what_spark_writes(spark: SparkSession, lake: Lake) -> None:
     first = seen(spark, [(2, [2], "test"), (3, [4], "night"), (4, [], "night"), (5, [], "test")], MONDAY)
     second = seen(spark, [(9, [1, 2, 3], "night")], MONDAY)
     lake.write(spark, tables.SEEN_ITEMS, MONDAY, first)
-    lake.write_made(tables.SEEN_ITEMS, MONDAY, [as_made(first.coalesce(1)), as_made(second)])
+    lake.write_from_python(tables.SEEN_ITEMS, MONDAY, [as_made(first.coalesce(1)), as_made(second)])
     assertDataFrameEqual(lake.read(spark, tables.SEEN_ITEMS), first.union(second))
     assert lake.num_rows(tables.SEEN_ITEMS, MONDAY, cut="night") == 3
     assert len(lake.files(tables.SEEN_ITEMS, MONDAY)) == 3  # a task, and a folder it has rows of, is a file
@@ -115,7 +115,7 @@ def test_workers_write_what_spark_writes(spark: SparkSession, lake: Lake) -> Non
 
 
 def test_no_rows_from_workers_leave_the_date_there(spark: SparkSession, lake: Lake) -> None:
-    lake.write_made(tables.SEEN_ITEMS, MONDAY, [as_made(seen(spark, [], MONDAY))])
+    lake.write_from_python(tables.SEEN_ITEMS, MONDAY, [as_made(seen(spark, [], MONDAY))])
     assert lake.exists(tables.SEEN_ITEMS, MONDAY)
     assert len(lake.files(tables.SEEN_ITEMS, MONDAY)) == 1
     assert lake.read(spark, tables.SEEN_ITEMS, MONDAY, cut="night").count() == 0
@@ -123,7 +123,7 @@ def test_no_rows_from_workers_leave_the_date_there(spark: SparkSession, lake: La
 
 def test_workers_write_row_groups_in_order(spark: SparkSession, lake: Lake) -> None:
     rows = spark.range(0, 60_000, 1, 1).selectExpr(*SEEN)
-    lake.write_made(tables.SEEN_ITEMS, MONDAY, [as_made(rows)])
+    lake.write_from_python(tables.SEEN_ITEMS, MONDAY, [as_made(rows)])
     [file] = lake.files(tables.SEEN_ITEMS, MONDAY)
     assert len(file.row_group_rows) > 1
     assert file.num_rows == 60_000
@@ -160,17 +160,17 @@ def test_a_fault_in_what_workers_write_leaves_the_date_as_it_was(
     lake.write(spark, tables.SEEN_ITEMS, MONDAY, before)
     tuesday = seen(spark, [(3, [3], "night")], TUESDAY)
     faulty = {
-        "contract": (Made(before, iter, before.drop("items").schema), "table seen_items: items: missing"),
+        "contract": (FromPython(before, iter, before.drop("items").schema), "table seen_items: items: missing"),
         "date": (as_made(tuesday), "another run_date than 2024-01-01: 2024-01-02"),
         "full": (
-            Made(spark.range(0, 60_000, 1, 1).selectExpr(*SEEN), in_no_room, tables.SEEN_ITEMS.schema),
+            FromPython(spark.range(0, 60_000, 1, 1).selectExpr(*SEEN), in_no_room, tables.SEEN_ITEMS.schema),
             "part-00000-.*: a Python worker cannot write here: .*File too large; workers write",
         ),
-        "work": (Made(before, lambda _: iter([1 / 0]), tables.SEEN_ITEMS.schema), "ZeroDivisionError"),
+        "work": (FromPython(before, lambda _: iter([1 / 0]), tables.SEEN_ITEMS.schema), "ZeroDivisionError"),
     }  # fmt: skip
     made, message = faulty[fault]
     with pytest.raises(Exception, match=message):
-        lake.write_made(tables.SEEN_ITEMS, MONDAY, [made])
+        lake.write_from_python(tables.SEEN_ITEMS, MONDAY, [made])
     assertDataFrameEqual(lake.read(spark, tables.SEEN_ITEMS), before)
 
 

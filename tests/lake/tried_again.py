@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from recsys_spark import tables
 from recsys_spark.lake import Lake
-from recsys_spark.python_tasks import Made
+from recsys_spark.python_tasks import FromPython
 
 
 def die_once(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -32,8 +32,8 @@ def main(root: str, java_options: str) -> None:
     rows = spark.range(0, 4, 1, 1).selectExpr(
         "cast(id AS int) AS user_idx", "array(1) AS items", "'night' AS cut", "date '2024-01-01' AS run_date"
     )
-    Lake(root).write_made(
-        tables.SEEN_ITEMS, dt.date(2024, 1, 1), [Made(rows, die_once, tables.SEEN_ITEMS.schema)]
+    Lake(root).write_from_python(
+        tables.SEEN_ITEMS, dt.date(2024, 1, 1), [FromPython(rows, die_once, tables.SEEN_ITEMS.schema)]
     )
     spark.stop()
 

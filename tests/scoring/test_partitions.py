@@ -6,7 +6,7 @@ from pyspark.sql import functions as F
 
 from recsys_spark import tables
 from recsys_spark.lake import Lake
-from recsys_spark.python_tasks import Made
+from recsys_spark.python_tasks import FromPython
 from recsys_spark.scoring.partitions import in_ranges
 
 D = dt.date(2024, 5, 31)
@@ -37,7 +37,7 @@ def ranked(users, cut):
         if field.name not in ("user_idx", "user_id", "cut", "run_date")
     ]
     rows = users.select("*", *empty, F.lit(cut).alias("cut"), F.lit(D).alias("run_date"))
-    return Made(tables.LISTS.check(rows), iter, tables.LISTS.schema)
+    return FromPython(tables.LISTS.check(rows), iter, tables.LISTS.schema)
 
 
 def files(folder):
@@ -55,7 +55,7 @@ def written(spilling, tmp_path_factory):
     root = tmp_path_factory.mktemp("lake")
     users = in_ranges(shuffled(spilling), 5)
     both = [ranked(users.where("user_idx % 3 = 0"), "test"), ranked(users, "night")]
-    Lake(str(root)).write_made(tables.LISTS, D, both)
+    Lake(str(root)).write_from_python(tables.LISTS, D, both)
     return root / "lists" / f"run_date={D}"
 
 

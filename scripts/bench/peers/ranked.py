@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from peers import looked_up, scored
 from recsys_spark import cli, config, tables
 from recsys_spark.lake import Lake
-from recsys_spark.python_tasks import Made
+from recsys_spark.python_tasks import FromPython
 from recsys_spark.scoring import lists
 from recsys_spark.scoring.bases import Basis
 from recsys_spark.scoring.rules import ListSettings
@@ -43,13 +43,13 @@ def session() -> Iterator[tuple[SparkSession, Path]]:
         spark.stop()
 
 
-def job(spark: SparkSession, folder: Path, num_users: int, num_items: int, heaviest: int = 0) -> Made:
+def job(spark: SparkSession, folder: Path, num_users: int, num_items: int, heaviest: int = 0) -> FromPython:
     """Lists of so many users; `heaviest` as in `scored.write_users`."""
     users = scored.write_users(folder, num_users, num_items, heaviest)
     return ranked(spark.read.parquet(str(users)), folder, num_users, num_items)
 
 
-def ranked(users: DataFrame, folder: Path, num_users: int, num_items: int) -> Made:
+def ranked(users: DataFrame, folder: Path, num_users: int, num_items: int) -> FromPython:
     return lists.lists(users, basis(folder, num_users, num_items), SETTINGS, lists.Lot("night", DAY))
 
 
@@ -65,10 +65,10 @@ def both_factors(folder: Path, num_users: int, num_items: int) -> tuple[Path, Pa
     return scored.factors(folder, "user", num_users, 1), scored.factors(folder, "item", num_items, 2)
 
 
-def write(path: Path, *made: Made) -> None:
+def write(path: Path, *made: FromPython) -> None:
     """As the job does: into a lake of its own below `path`."""
     shutil.rmtree(path, ignore_errors=True)
-    Lake(str(path)).write_made(tables.LISTS, DAY, made)
+    Lake(str(path)).write_from_python(tables.LISTS, DAY, made)
 
 
 def files_of(path: Path) -> Path:
