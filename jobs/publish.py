@@ -21,7 +21,7 @@ from recsys_spark import cli, tables
 from recsys_spark.config import Config
 from recsys_spark.evaluation import gate
 from recsys_spark.lake import Lake
-from recsys_spark.scoring import partitions, plan, published
+from recsys_spark.scoring import live_lists, partitions, plan
 from recsys_spark.scoring.python_memory import MIB
 
 
@@ -46,11 +46,13 @@ def run(spark: SparkSession, lake: Lake, config: Config, run_date: dt.date) -> N
         k=gate_on.k,
         margin=gate_on.margin,
     )
-    num_bytes = published.num_bytes(num_lists * num_items, num_reasons if published.has_reasons(lists) else 0)
+    num_bytes = live_lists.num_bytes(
+        num_lists * num_items, num_reasons if live_lists.has_reasons(lists) else 0
+    )
     ordered = partitions.in_ranges(lists, plan.num_files(num_bytes, file_bytes))
     lake.write(spark, tables.DEFAULT_RECOMMENDATIONS, run_date, segment_lists)
     lake.write(spark, tables.SIMILAR_ITEMS, run_date, item_lists)
-    lake.write_from_python(tables.RECOMMENDATIONS, run_date, [published.published(ordered, items)])
+    lake.write_from_python(tables.RECOMMENDATIONS, run_date, [live_lists.spelled_out(ordered, items)])
 
 
 if __name__ == "__main__":

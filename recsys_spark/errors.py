@@ -42,7 +42,7 @@ class GateRefusedError(RecsysError, RuntimeError):
 
 
 class RuleBrokenError(RecsysError, RuntimeError):
-    """The lists about to be published break a rule (duplicates, seen items, wrong ranks)."""
+    """The lists about to go live break a rule (duplicates, seen items, wrong ranks)."""
 
     exit_status = 15
 

@@ -79,5 +79,5 @@ def refuse_broken(num_broken: Mapping[str, int], run_date: dt.date) -> None:
     """
     broken = ", ".join(f"{rule} {num}" for rule, num in sorted(num_broken.items()) if num)
     if broken:
-        raise RuleBrokenError(f"table lists, {run_date}, cut night: {broken}; nothing was published")
+        raise RuleBrokenError(f"table lists, {run_date}, cut night: {broken}; nothing goes live")
     log.info("rules_kept run_date=%s", run_date)

@@ -3,7 +3,7 @@ import datetime as dt
 import pyarrow as pa
 
 from recsys_spark import tables
-from recsys_spark.scoring.published import has_reasons, published
+from recsys_spark.scoring.live_lists import has_reasons, spelled_out
 
 D = dt.date(2024, 5, 31)
 ITEMS = pa.table({"item_idx": pa.array([3, 2, 5], pa.int32()), "item_id": ["b", "a", "d"]})
@@ -34,7 +34,7 @@ def test_each_place_is_spelled_out_with_ids(spark):
         [tuple(row.get(name) for name in tables.LISTS.schema.names) for row in (full, empty, plain)],
         tables.LISTS.schema,
     )
-    made = tables.RECOMMENDATIONS.check(published(lists.coalesce(1), ITEMS).rows()).collect()
+    made = tables.RECOMMENDATIONS.check(spelled_out(lists.coalesce(1), ITEMS).rows()).collect()
     rows = {row.user_id: [tuple(item) for item in row["items"]] for row in made}
     assert rows["u"] == [
         ("d", 1, 2.0, "m", [("b", 0.25), ("a", 0.125), ("d", 0.0625)]),

@@ -23,7 +23,7 @@ _SCHEMA = tables.RECOMMENDATIONS.schema
 Array = NDArray[Any]
 
 
-def published(lists: DataFrame, item_features: pa.Table) -> FromPython:
+def spelled_out(lists: DataFrame, item_features: pa.Table) -> FromPython:
     """Rows of RECOMMENDATIONS from rows of LISTS, in their partitions and order.
 
     Args:
