@@ -139,21 +139,21 @@ def metrics(
     from recsys_spark.ranking import metric_table
     from recsys_spark.reports import grid, terminal
 
-    chosen = cli.load_or_exit(config or (), set or ())
+    settings = cli.load_or_exit(config or (), set or ())
     names = metric_table.names_shown()
     try:
-        lake = Lake(chosen.lake.root)
-        rows = terminal.last_metrics(lake.read_rows(tables.METRICS), nights, names, chosen.publish.k)
+        lake = Lake(settings.lake.root)
+        rows = terminal.last_metrics(lake.read_rows(tables.METRICS), nights, names, settings.publish.k)
         trainings = terminal.last_trainings(lake.read_rows(tables.MODELS), nights)
     except RecsysError as error:
         cli.fail(error)
     for row in rows:
-        low, high = row.pop(f"{chosen.publish.metric}_ci")
+        low, high = row.pop(f"{settings.publish.metric}_ci")
         interval = "" if low is None else f"{low:.4f} to {high:.4f}"
-        row[f"{chosen.publish.metric}, 95 %"] = interval
+        row[f"{settings.publish.metric}, 95 %"] = interval
         for name in names:
             row.pop(f"{name}_ci", None)
-    grid.show(f"Metrics at {chosen.publish.k}, last {nights} nights", rows)
+    grid.show(f"Metrics at {settings.publish.k}, last {nights} nights", rows)
     grid.show(f"Training of the judged model, last {nights} trainings", trainings)
 
 

@@ -77,9 +77,9 @@ class Lake:
             BadDataError: the table's log is damaged or a committed file is gone.
         """
         now = self._snapshot(table)
-        if run_date is not None and not parquet.chosen(now.files if now else [], run_date, None):
+        if run_date is not None and not parquet.only_of(now.files if now else [], run_date, None):
             raise self._missing(table, run_date)
-        wanted = parquet.chosen(now.files, run_date, cut, until, since) if now else []
+        wanted = parquet.only_of(now.files, run_date, cut, until, since) if now else []
         frame = parquet.read_frame(spark, self._store, table, wanted)
         if until is not None and "run_date" not in table.partitions:
             frame = frame.where(f"run_date <= DATE '{until}'")
@@ -106,7 +106,7 @@ class Lake:
             columns: all of the table's when None.
         """
         now = self._snapshot(table)
-        files = parquet.chosen(now.files, run_date, cut, until) if now else []
+        files = parquet.only_of(now.files, run_date, cut, until) if now else []
         return parquet.read_arrow(self._store, table, files, columns)
 
     def exists(self, table: Table, run_date: dt.date) -> bool:
@@ -116,8 +116,8 @@ class Lake:
     def dates(self, table: Table, until: dt.date | None = None) -> list[dt.date]:
         """The run dates the table holds, ascending, up to `until` inclusive."""
         now = self._snapshot(table)
-        found = {dt.date.fromisoformat(f.partition["run_date"] or "") for f in now.files} if now else set()
-        return sorted(day for day in found if until is None or day <= until)
+        days = {dt.date.fromisoformat(f.partition["run_date"] or "") for f in now.files} if now else set()
+        return sorted(day for day in days if until is None or day <= until)
 
     def files(self, table: Table, run_date: dt.date, cut: str | None = None) -> list[DataFile]:
         """The committed files of a date with the rows of each row group: what Petastorm reads.
@@ -126,10 +126,10 @@ class Lake:
             MissingInputError: no run has written this table for `run_date`.
         """
         now = self._snapshot(table)
-        chosen = parquet.chosen(now.files if now else [], run_date, cut)
-        if not chosen:
+        wanted = parquet.only_of(now.files if now else [], run_date, cut)
+        if not wanted:
             raise self._missing(table, run_date)
-        paths = [f"{table.name}/{file.path}" for file in chosen]
+        paths = [f"{table.name}/{file.path}" for file in wanted]
         groups = storage.row_group_rows(self._store, paths)
         uris = [self._store.spark_uri(path) for path in paths]
         return [DataFile(uri, rows) for uri, rows in zip(uris, groups, strict=True)]
@@ -137,7 +137,7 @@ class Lake:
     def num_rows(self, table: Table, run_date: dt.date | None = None, cut: str | None = None) -> int:
         """Rows of a date (None: of all), from the commits; no data are read."""
         now = self._snapshot(table)
-        return parquet.num_rows(parquet.chosen(now.files, run_date, cut)) if now else 0
+        return parquet.num_rows(parquet.only_of(now.files, run_date, cut)) if now else 0
 
     # Writing ---------------------------------------------------------------------------------
 
@@ -259,7 +259,7 @@ class Lake:
         dropped = [day for day in self.dates(table) if day > run_date]
 
         def newer(now: delta.Snapshot) -> tuple[list[Any], list[delta.CommittedFile]] | None:
-            files = [file for day in dropped for file in parquet.chosen(now.files, day, None)]
+            files = [file for day in dropped for file in parquet.only_of(now.files, day, None)]
             return ([], files) if files else None
 
         if dropped:
@@ -315,7 +315,7 @@ class Lake:
         self, table: Table, run_date: dt.date, metadata: dict[str, str], files: list[delta.CommittedFile]
     ) -> None:
         new = files or parquet.write_nothing(self._store, table, metadata["attempt"], run_date)
-        self._commit(table, metadata, lambda now: (new, parquet.chosen(now.files, run_date, None)))
+        self._commit(table, metadata, lambda now: (new, parquet.only_of(now.files, run_date, None)))
         log.info("table_written table=%s run_date=%s rows=%d", table.name, run_date, parquet.num_rows(new))
 
     def _commit(

@@ -26,7 +26,7 @@ def arrow_schema(table: Table) -> pa.Schema:
     return pa.schema(Schema.from_json(table.json).to_arrow())
 
 
-def chosen(
+def only_of(
     files: Iterable[CommittedFile],
     run_date: dt.date | None = None,
     cut: str | None = None,
@@ -70,8 +70,8 @@ def read_frame(
             "restore it, or run again the job and date that wrote it"
         )
     reader = spark.read.schema(table.schema).option("basePath", store.spark_uri(table.name))
-    found = reader.parquet(*[store.spark_uri(table.name, file.path) for file in files])
-    return found.select(*table.schema.fieldNames())
+    frame = reader.parquet(*[store.spark_uri(table.name, file.path) for file in files])
+    return frame.select(*table.schema.fieldNames())
 
 
 def read_arrow(
@@ -205,15 +205,15 @@ def _moved(
     return _described(store, table, [(path, size) for path, (_, size) in zip(moved, written, strict=True)])
 
 
-def _described(store: storage.Store, table: Table, found: list[tuple[str, int]]) -> list[CommittedFile]:
+def _described(store: storage.Store, table: Table, written: list[tuple[str, int]]) -> list[CommittedFile]:
     root = store.file(table.name) + "/"
-    names = [path.removeprefix(root) for path, _ in found]
+    names = [path.removeprefix(root) for path, _ in written]
     inside = [f"{table.name}/{name}" for name in names]
     storage.sync(store, inside)
     groups = storage.row_group_rows(store, inside)
     return [
         CommittedFile(name, size, sum(rows), _partition(table, name))
-        for name, (_, size), rows in zip(names, found, groups, strict=True)
+        for name, (_, size), rows in zip(names, written, groups, strict=True)
     ]
 
 

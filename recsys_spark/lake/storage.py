@@ -73,10 +73,10 @@ def parquet_files(store: Store, folder: str) -> list[fs.FileInfo]:
     Raises:
         LakeError: Spark left no _SUCCESS, so the write did not finish.
     """
-    found = store.filesystem.get_file_info(fs.FileSelector(store.file(folder), recursive=True))
-    if not any(info.base_name == "_SUCCESS" for info in found):
+    infos = store.filesystem.get_file_info(fs.FileSelector(store.file(folder), recursive=True))
+    if not any(info.base_name == "_SUCCESS" for info in infos):
         raise LakeError(f"{store.spark_uri(folder)}: no _SUCCESS; the Spark write did not finish, run again")
-    data = [info for info in found if info.is_file and re.fullmatch(r"part-.*\.parquet", info.base_name)]
+    data = [info for info in infos if info.is_file and re.fullmatch(r"part-.*\.parquet", info.base_name)]
     return sorted(data, key=lambda info: info.path)
 
 

@@ -49,8 +49,8 @@ def augment(
 def _crop(inputs: Inputs, share: float, key: Any) -> tuple[Inputs, Any]:
     """Events before a random one become padding, whose successors no longer train; at least one event stays."""
     places, first, num = _extent(inputs["items"])
-    chosen, point = tf.unstack(draws.numbers([2, tf.shape(num)[0]], key, 10))
-    num_dropped = tf.where((chosen < share) & (num > 1), 1 + _below(num - 1, point), 0)  # [B]
+    draw, point = tf.unstack(draws.numbers([2, tf.shape(num)[0]], key, 10))
+    num_dropped = tf.where((draw < share) & (num > 1), 1 + _below(num - 1, point), 0)  # [B]
     start = (first + num_dropped)[:, None]
     stays = (places >= start) | (num_dropped == 0)[:, None]  # [B, L]
     kept = {name: tf.where(stays, rows, tf.zeros_like(rows)) for name, rows in inputs.items()}
@@ -62,9 +62,9 @@ def _crop(inputs: Inputs, share: float, key: Any) -> tuple[Inputs, Any]:
 def _reorder(inputs: Inputs, share: float, key: Any) -> tuple[Inputs, Any]:
     """Events of a span change places, the gaps stay; the targets within the span no longer train."""
     places, first, num = _extent(inputs["items"])
-    chosen, size_point, start_point = tf.unstack(draws.numbers([3, tf.shape(num)[0]], key, 11))
+    draw, size_point, start_point = tf.unstack(draws.numbers([3, tf.shape(num)[0]], key, 11))
     size = tf.minimum(2 + _below(tf.fill(tf.shape(num), SPAN - 1), size_point), num)  # [B]
-    size = tf.where((chosen < share) & (num > 1), size, 0)
+    size = tf.where((draw < share) & (num > 1), size, 0)
     start = (first + _below(num - size + 1, start_point))[:, None]
     end = start + size[:, None]  # exclusive
     is_inside = (places >= start) & (places < end)  # [B, L]

@@ -15,7 +15,7 @@ def cosines_of(
     item_idx: NDArray[Any], starts: NDArray[np.int64], codes: NDArray[np.int32], num_categories: int
 ) -> NDArray[np.float64]:
     """The sum over pairs of each list [B]: what an item's categories have gathered from the items above it."""
-    found, gathered = np.zeros(len(item_idx)), np.zeros(num_categories)
+    values, gathered = np.zeros(len(item_idx)), np.zeros(num_categories)
     for row in range(len(item_idx)):
         total = 0.0
         for item in item_idx[row]:
@@ -29,5 +29,5 @@ def cosines_of(
         for item in item_idx[row]:
             for place in range(starts[item], starts[item + 1]):
                 gathered[codes[place]] = 0.0
-        found[row] = total
-    return found
+        values[row] = total
+    return values

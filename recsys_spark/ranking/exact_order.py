@@ -29,40 +29,40 @@ def decide(
         item_idx, exact, num_listed: [B, N], [B, N], [B], written.
     """
     num_items = item_idx.shape[1]
-    found, rank = np.empty(kept.shape[1]), np.empty(kept.shape[1], np.int64)
+    totals, rank = np.empty(kept.shape[1]), np.empty(kept.shape[1], np.int64)
     products = np.empty(users.shape[1])
     for user in range(len(users)):
         if is_wide[user]:
-            own = unwanted[starts[user] : starts[user + 1]]
+            of_user = unwanted[starts[user] : starts[user + 1]]
             num_listed[user] = _by_all(
-                users[user], vectors, kind, offsets[group[user]], own, item_idx[user], exact[user]
+                users[user], vectors, kind, offsets[group[user]], of_user, item_idx[user], exact[user]
             )
             continue
         num = count[user]
         for place in range(num):
             item = kept[user, place]
-            found[place] = _dot(users[user], vectors[item], products) + offsets[group[user], kind[item]]
-        _ranks(found[:num], rank)
+            totals[place] = _dot(users[user], vectors[item], products) + offsets[group[user], kind[item]]
+        _ranks(totals[:num], rank)
         num_listed[user] = min(num, num_items)
         for place in range(num):
             if rank[place] < num_items:
                 item_idx[user, rank[place]] = kept[user, place]
-                exact[user, rank[place]] = found[place]
+                exact[user, rank[place]] = totals[place]
 
 
 @compiled
-def _ranks(found: Array, rank: Array) -> None:
+def _ranks(totals: Array, rank: Array) -> None:
     """How many stand before each one [num]: the larger, and of equals those that come first."""
-    if len(found) > _FEW:
-        order = np.argsort(-found, kind="mergesort")
+    if len(totals) > _FEW:
+        order = np.argsort(-totals, kind="mergesort")
         for place in range(len(order)):
             rank[order[place]] = place
         return
-    rank[: len(found)] = 0
+    rank[: len(totals)] = 0
     # Each pair is compared once, a register of pairs at a time.
-    for place in range(len(found)):
-        score, before = found[place], 0
-        later, ranks = found[place + 1 :], rank[place + 1 : len(found)]
+    for place in range(len(totals)):
+        score, before = totals[place], 0
+        later, ranks = totals[place + 1 :], rank[place + 1 : len(totals)]
         for other in range(len(later)):
             is_larger = 1 if later[other] > score else 0
             before += is_larger
@@ -72,7 +72,7 @@ def _ranks(found: Array, rank: Array) -> None:
 
 @compiled
 def _by_all(
-    user: Array, vectors: Array, kind: Array, offsets: Array, own: Array, item_idx: Array, exact: Array
+    user: Array, vectors: Array, kind: Array, offsets: Array, of_user: Array, item_idx: Array, exact: Array
 ) -> int:
     """The list of one user from the float64 scores of all items; returns its length."""
     num_items = len(item_idx)
@@ -80,8 +80,8 @@ def _by_all(
     products = np.empty(len(user))
     num, lowest, left_out = 0, -np.inf, 0
     for item in range(len(kind)):
-        if left_out < len(own) and own[left_out] == item:
-            while left_out < len(own) and own[left_out] == item:
+        if left_out < len(of_user) and of_user[left_out] == item:
+            while left_out < len(of_user) and of_user[left_out] == item:
                 left_out += 1
             continue
         if offsets[kind[item]] == -np.inf:

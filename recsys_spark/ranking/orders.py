@@ -95,8 +95,8 @@ def _walk_round(
     state = np.zeros(len(kind), np.uint8)  # cleaned after each user
     for user in range(len(first)):
         may = is_allowed[group[user]]
-        own = unwanted[unwanted_starts[user] : unwanted_starts[user + 1]]
-        for item in own:
+        of_user = unwanted[unwanted_starts[user] : unwanted_starts[user + 1]]
+        for item in of_user:
             state[item] = _UNWANTED
         num = 0
         for step in range(len(item_idx)):
@@ -107,7 +107,7 @@ def _walk_round(
                 out_idx[user, num], out_scores[user, num] = item, -num
                 num += 1
         out_num[user] = num
-        for item in own:
+        for item in of_user:
             state[item] = _FREE
 
 
@@ -121,8 +121,8 @@ def _walk(
     most = out_idx.shape[1]
     for user in range(len(order_of)):
         may = is_allowed[group[user]]
-        own = unwanted[unwanted_starts[user] : unwanted_starts[user + 1]]
-        for item in own:
+        of_user = unwanted[unwanted_starts[user] : unwanted_starts[user + 1]]
+        for item in of_user:
             state[item] = _UNWANTED
         order, num = order_of[user], 0
         first = starts[order]
@@ -146,5 +146,5 @@ def _walk(
         out_num[user] = num
         for at in range(first, passed):
             state[item_idx[at]] = _FREE
-        for item in own:
+        for item in of_user:
             state[item] = _FREE

@@ -31,10 +31,10 @@ def mmr(
     is_own = np.zeros(num_categories, np.int64)  # cleaned after each item
     for user in range(len(items)):
         num = num_in[user]
-        begins, own = _categories(items[user, :num], starts, codes)
+        begins, of_items = _categories(items[user, :num], starts, codes)
         value = (1.0 - trade_off) * _relevance(scores[user, :num])
         marginal = value.copy()
-        num_compared, chosen = np.zeros(num, np.int64), np.empty(num, np.int64)
+        num_compared, ranked = np.zeros(num, np.int64), np.empty(num, np.int64)
         is_free = np.ones(num, np.bool_)
         for rank in range(min(num, out_idx.shape[1])):
             best, best_value = -1, 0.0
@@ -42,24 +42,24 @@ def mmr(
                 if not is_free[place] or (best >= 0 and marginal[place] <= best_value):
                     continue
                 begin, end, at = begins[place], begins[place + 1], num_compared[place]
-                for code in own[begin:end]:
+                for code in of_items[begin:end]:
                     is_own[code] = 1
                 while at < rank and (best < 0 or marginal[place] > best_value):
-                    first, last = begins[chosen[at]], begins[chosen[at] + 1]
+                    first, last = begins[ranked[at]], begins[ranked[at] + 1]
                     shared = 0
-                    for code in own[first:last]:
+                    for code in of_items[first:last]:
                         shared += is_own[code]
                     if shared:
                         cosine = shared / np.sqrt((end - begin) * (last - first))
                         marginal[place] = min(marginal[place], value[place] - trade_off * cosine)
                     at += 1
-                for code in own[begin:end]:
+                for code in of_items[begin:end]:
                     is_own[code] = 0
                 num_compared[place] = at
                 if best < 0 or marginal[place] > best_value:
                     best, best_value = place, marginal[place]
             _put(user, rank, items[user, best], scores[user, best], out_idx, out_scores)
-            chosen[rank], is_free[best] = best, False
+            ranked[rank], is_free[best] = best, False
         out_num[user] = min(num, out_idx.shape[1])
 
 
@@ -158,9 +158,9 @@ def mix(history: Array, history_weights: Array, starts: Array, codes: Array, out
             item = history[user, position]
             if item <= 1 or item >= len(starts) - 1:
                 continue
-            own = codes[starts[item] : starts[item + 1]]
-            for code in own:
-                out[user, code] += history_weights[user, position] / len(own)
+            of_items = codes[starts[item] : starts[item + 1]]
+            for code in of_items:
+                out[user, code] += history_weights[user, position] / len(of_items)
         total = 0.0
         for weight in out[user]:
             total += weight
@@ -175,10 +175,10 @@ def _categories(items: Array, starts: Array, codes: Array) -> tuple[Array, Array
     for place in range(len(items)):
         item = items[place]
         begins[place + 1] = begins[place] + starts[item + 1] - starts[item]
-    own = np.empty(begins[-1], np.int64)
+    of_items = np.empty(begins[-1], np.int64)
     for place in range(len(items)):
-        own[begins[place] : begins[place + 1]] = codes[starts[items[place]] : starts[items[place] + 1]]
-    return begins, own
+        of_items[begins[place] : begins[place + 1]] = codes[starts[items[place]] : starts[items[place] + 1]]
+    return begins, of_items
 
 
 @compiled

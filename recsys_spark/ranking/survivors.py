@@ -67,22 +67,22 @@ def find(
     num_users, dim = users.shape
     room = kept.shape[1] - _CHUNK
     packed_users, packed = _packed(users, _USERS), np.empty(width * dim, np.float32)
-    block, own = np.empty((_USERS, width), np.float32), np.empty((len(offsets), width), np.float32)
+    block, added_of = np.empty((_USERS, width), np.float32), np.empty((len(offsets), width), np.float32)
     at, floor = starts[:-1].copy(), np.full(num_users, _LOWEST)
     count[:] = 0
     for start in range(0, len(kind), width):
         stop = min(start + width, len(kind))
         used = -(-(stop - start) // _BITS) * _BITS
         _pack(vectors[start:stop], _LANES, packed)
-        own[:] = -np.inf  # also behind the last item
+        added_of[:] = -np.inf  # also behind the last item
         for group in range(len(offsets)):
             for item in range(start, stop):
-                own[group, item - start] = offsets[group, kind[item]]
+                added_of[group, item - start] = offsets[group, kind[item]]
         for first in range(0, num_users, _USERS):
             for place in range(0, stop - start, _LANES):
                 _multiply(packed, place * dim, packed_users, first * dim, dim, block, place)
             for user in range(first, min(first + _USERS, num_users)):
-                row, added = block[user - first, :used], own[row_of[user]]
+                row, added = block[user - first, :used], added_of[row_of[user]]
                 while at[user] < starts[user + 1] and unwanted[at[user]] < stop:
                     row[unwanted[at[user]] - start] = -np.inf
                     at[user] += 1
@@ -207,10 +207,10 @@ def _multiply(
     signature = types.void(items, types.intp, users, types.intp, types.intp, block, types.intp)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        given = signature.args
-        item, user = (_at(context, builder, given[n], args[n], args[n + 1]) for n in (0, 2))
-        out = _at(context, builder, given[5], args[5], args[6])
-        stride = builder.extract_value(context.make_array(given[5])(context, builder, args[5]).shape, 1)
+        kinds = signature.args
+        item, user = (_at(context, builder, kinds[n], args[n], args[n + 1]) for n in (0, 2))
+        out = _at(context, builder, kinds[5], args[5], args[6])
+        stride = builder.extract_value(context.make_array(kinds[5])(context, builder, args[5]).shape, 1)
         vector, zeros = _vector(_LANES), ir.Constant(_vector(_LANES), [0.0] * _LANES)
         multiply_add = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{_LANES}f32"
@@ -248,9 +248,9 @@ def _reaching(typing_context: Any, scores: Any, place: Any, lowest: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = _at(context, builder, signature.args[0], args[0], args[1])
-        found = builder.load(builder.bitcast(data, _vector(_BITS).as_pointer()), align=4)
+        values = builder.load(builder.bitcast(data, _vector(_BITS).as_pointer()), align=4)
         return builder.bitcast(
-            builder.fcmp_ordered(">=", found, _everywhere(builder, args[2], _BITS)), _INT64
+            builder.fcmp_ordered(">=", values, _everywhere(builder, args[2], _BITS)), _INT64
         )
 
     return signature, generate

@@ -100,9 +100,9 @@ def candidates(item_vectors: Floats, kind: Ints, offsets: Floats = ALLOWED) -> C
     is_allowed = np.asarray(np.any(offsets > -np.inf, axis=0))[kind.astype(np.int32)]
     largest = 0.0
     for start in range(0, len(item_vectors), _NORM_ITEMS):
-        some = item_vectors[start : start + _NORM_ITEMS]
+        part = item_vectors[start : start + _NORM_ITEMS]
         with np.errstate(over="ignore", invalid="ignore"):  # told below
-            squares = np.einsum("vd,vd->v", some, some, dtype=np.float64)
+            squares = np.einsum("vd,vd->v", part, part, dtype=np.float64)
         squares[~is_allowed[start : start + _NORM_ITEMS]] = 0
         if not np.isfinite(squares).all():
             raise ValueError(

@@ -65,9 +65,9 @@ def vectors_of(item_vectors: Array, cold: ColdItems | None, item_idx: Array) -> 
     if cold is None:
         return np.asarray(item_vectors[item_idx])
     place, is_cold = places(cold.item_idx, item_idx)
-    found = np.asarray(item_vectors[np.where(is_cold, 0, item_idx)])
-    found[is_cold] = cold.vectors[place[is_cold]]
-    return found
+    vectors = np.asarray(item_vectors[np.where(is_cold, 0, item_idx)])
+    vectors[is_cold] = cold.vectors[place[is_cold]]
+    return vectors
 
 
 def places(cold_idx: Array, item_idx: Array) -> tuple[Array, NDArray[np.bool_]]:

@@ -109,8 +109,8 @@ def load(
     matrices["items"] = np.where(matrices["items"] < num_items, matrices["items"], UNKNOWN)
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
     left_out = nothing if repeats_allowed else _pairs(rows_of(seen, ["user_idx", "items"], users), users)
-    chosen = _pairs(truth.filter(pc.is_in(truth["user_idx"], pa.array(users))), users)
-    return Validation(matrices, chosen, left_out, users)
+    truth_pairs = _pairs(truth.filter(pc.is_in(truth["user_idx"], pa.array(users))), users)
+    return Validation(matrices, truth_pairs, left_out, users)
 
 
 def rows_of(files: Sequence[DataFile], columns: list[str], users: Array) -> pa.Table:
