@@ -39,7 +39,7 @@ MIDDLE = {
     "build_features": "table_written table=user_features ",
     "train": "epoch_done ",
     "recommend": "table_written table=segment_lists ",
-    "check": "table_read table=item_features ",
+    "check": "table_read table=blocked_items ",
     "evaluate": "table_read table=source_files ",
     "publish": "table_written table=default_recommendations ",
 }
