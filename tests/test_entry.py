@@ -67,3 +67,10 @@ def test_the_help_of_a_job_is_its_docstring(job: str) -> None:
     first_words = text.removeprefix('"""').split("\n")[0][:60]
     assert first_words in printed
     assert "Writes" in printed or "Reads" in printed
+
+
+def test_no_job_starts_tensorflow_before_a_network_is_trained_or_scored() -> None:
+    jobs = ", ".join(f"recsys_spark.jobs.{job}" for job in night.JOBS)
+    code = f"import sys, {jobs}; print(sorted({{'tensorflow', 'keras'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]"]

@@ -23,8 +23,7 @@ from recsys_spark.ranking.top_n import Lists
 from recsys_spark.scoring import loaded_models, stored_models
 from recsys_spark.training import validation
 from recsys_spark.training.by_arrays import read_bags
-from recsys_spark.training.by_network import columns
-from recsys_spark.training.lessons import Common, Lesson, ValidationFiles
+from recsys_spark.training.lessons import Common, Lesson, ValidationFiles, columns
 from recsys_spark.training.night import FitRole, Fitted
 
 log = logging.getLogger(__name__)

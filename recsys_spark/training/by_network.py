@@ -17,14 +17,12 @@ from recsys_spark.networks.encoder import cap_threads
 from recsys_spark.networks.network import Items, Network
 from recsys_spark.training import epoch_choice, network_folder, optimizers, warm
 from recsys_spark.training.cluster import ALONE, Cluster
-from recsys_spark.training.columns import ColumnType
 from recsys_spark.training.feed import Feed
 from recsys_spark.training.fit import fit
-from recsys_spark.training.lessons import Common, Lesson, digest, items_of
+from recsys_spark.training.lessons import Common, Lesson, columns, digest, items_of
 from recsys_spark.training.night import FitRole, Fitted
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "petastorm", "pyarrow")  # that decide the weights
-DTYPES = {"items": "int32", "types": "int32", "values": "float32", "gaps": "int32", "weights": "float32"}
 
 
 def fitting(name: str, section: Mapping[str, Any], common: Common, cluster: Cluster = ALONE) -> FitRole:
@@ -111,12 +109,6 @@ def fitting(name: str, section: Mapping[str, Any], common: Common, cluster: Clus
         )
 
     return fit_role
-
-
-def columns(length: int, *, mask: bool) -> dict[str, ColumnType]:
-    """The list columns that a network reads, of this length."""
-    dtypes = {**DTYPES, "mask": "int32"} if mask else DTYPES
-    return {name: ColumnType(dtype, length) for name, dtype in dtypes.items()}
 
 
 def _key(facts: Mapping[str, Any]) -> str:

@@ -17,9 +17,12 @@ import pyarrow.compute as pc
 from recsys_spark.forms.item_tower import Columns
 from recsys_spark.scoring.columns import feature_rows
 from recsys_spark.tables import DataFile
+from recsys_spark.training.columns import ColumnType
 from recsys_spark.training.files import named, open_parquet
 
 ROLES = {"twin": "valid", "published": "night"}  # by role, the cut that it learns; the twin first
+
+DTYPES = {"items": "int32", "types": "int32", "values": "float32", "gaps": "int32", "weights": "float32"}
 
 Keep = Callable[[str, Path], None]  # stores a folder under a version
 
@@ -142,6 +145,12 @@ def work_dir(folder: str | None, lake_root: str, run_date: dt.date) -> Path:
     """
     lake = hashlib.sha256(lake_root.encode()).hexdigest()[:12]
     return Path(folder or tempfile.gettempdir()) / "recsys-spark" / lake / str(run_date)
+
+
+def columns(length: int, *, mask: bool) -> dict[str, ColumnType]:
+    """The list columns that a network reads, of this length."""
+    dtypes = {**DTYPES, "mask": "int32"} if mask else DTYPES
+    return {name: ColumnType(dtype, length) for name, dtype in dtypes.items()}
 
 
 def num_events(rows: pa.Table) -> npt.NDArray[np.int64]:

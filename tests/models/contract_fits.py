@@ -104,8 +104,8 @@ def fit(name: str, examples: Examples, spark: SparkSession, folder: Path) -> Fit
 def trained(name: str, examples: Examples, folder: Path) -> Any:
     """The network of this name after its epochs."""
     from recsys_spark.training import fit as training
-    from recsys_spark.training.by_network import columns
     from recsys_spark.training.feed import Feed
+    from recsys_spark.training.lessons import columns
     from recsys_spark.training.optimizers import optimizer
 
     settings, network = section(name), first(name)

@@ -24,8 +24,8 @@ LEARNING = [name for name, facts in models.ALL.items() if facts.fitted_by not in
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_starts_at_the_loss_that_it_states(name: str, examples: Examples) -> None:
-    from recsys_spark.training.by_network import columns
     from recsys_spark.training.feed import Feed
+    from recsys_spark.training.lessons import columns
 
     feed = Feed([examples.sequence_examples], columns(LENGTH + 1, mask=True), 64, 1)
     losses, weights = first(name).loss_sums(next(iter(feed.batches(1))))
