@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,20 +63,17 @@ class Blend:
     members: Sequence[Form]
     blending: Blending
 
-    @property
+    @cached_property  # asked for with every batch of users
     def is_trained(self) -> NDArray[np.bool_]:
         """See Form; an item that any member was trained on."""
-        union = np.zeros(max(len(member.is_trained) for member in self.members), np.bool_)
-        for member in self.members:
-            union[: len(member.is_trained)] |= member.is_trained
-        return union
+        return any_trained([member.is_trained for member in self.members])
 
     def _merged(self, pools: Sequence[Lists]) -> Lists:
         return merging.merge(pools, self.blending.weights, self.blending.by)
 
     def ranking(self, eligible: Eligible, cold: ColdItems | None = None) -> Rank:
         """See Form. Nominated is at the first call for a user's row; later ones can only take items away."""
-        member_ranks = [member.ranking(_of_member(eligible, member)) for member in self.members]
+        member_ranks = [member.ranking(eligible.only(member.is_trained)) for member in self.members]
 
         def ranking_of(users: Users) -> RankUsers:
             rank_members = [rank(users) for rank in member_ranks]
@@ -105,7 +103,7 @@ class Blend:
         """See Form; the members' reasons, weighted as their scores are. Where ranks are merged there are none."""
         if self.blending.by != "scores":
             return None
-        of_members = [_of_member(eligible, member) for member in self.members]
+        of_members = [eligible.only(member.is_trained) for member in self.members]
         explains = [
             member.explaining(of_member, _MEMBER_REASONS * num_reasons, is_costly_allowed)
             for member, of_member in zip(self.members, of_members, strict=True)
@@ -138,7 +136,7 @@ class Blend:
 
     def similar(self, eligible: Eligible) -> Similar:
         """See Form; the members' merged."""
-        of_members = [member.similar(_of_member(eligible, member)) for member in self.members]
+        of_members = [member.similar(eligible.only(member.is_trained)) for member in self.members]
 
         def most_similar(item_idx: Array, num_similar: int) -> Lists:
             pools = []
@@ -153,6 +151,14 @@ class Blend:
             return merging.first(self._merged(pools), num_similar)
 
         return most_similar
+
+
+def any_trained(trained: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """[V of the largest], true where any of several [V] is."""
+    union = np.zeros(max(map(len, trained)), np.bool_)
+    for is_trained in trained:
+        union[: len(is_trained)] |= is_trained
+    return union
 
 
 def save(
@@ -199,9 +205,3 @@ def _added_up(parts: Sequence[Reasons], lists: Lists, num_reasons: int) -> Reaso
         np.where(is_reason, best.item_idx, 0).reshape(shape),
         np.where(is_reason, best.scores, 0.0).reshape(shape),
     )
-
-
-def _of_member(eligible: Eligible, member: Form) -> Eligible:
-    """Items that the member was not trained on are nobody's."""
-    kind = eligible.kind[: len(member.is_trained)]
-    return eligible._replace(kind=np.where(member.is_trained, kind, 0).astype(np.int32))

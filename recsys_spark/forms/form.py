@@ -42,6 +42,13 @@ class Eligible(NamedTuple):
     kind: NDArray[np.int32]
     factors: NDArray[np.float64]
 
+    def only(self, is_trained: NDArray[np.bool_]) -> Eligible:
+        """The same for a form's items [V]; one that it was not trained on is eligible for nobody."""
+        kind = np.zeros(len(is_trained), np.int32)
+        both = min(len(kind), len(self.kind))
+        kind[:both] = self.kind[:both]
+        return self._replace(kind=np.where(is_trained, kind, 0).astype(np.int32))
+
 
 class Size(NamedTuple):
     """What a scoring worker is asked for, as far as a form's memory follows from it.

@@ -79,9 +79,13 @@ def put(lists: Lists, rows: Array, best: Lists) -> None:
 
 def spread(pool: Lists) -> Array:
     """[B], greatest less least score; infinite where both are equal."""
-    least = pool.scores[np.arange(len(pool.scores)), np.maximum(pool.num_items - 1, 0)]
-    between = pool.scores[:, 0] - least
+    between = pool.scores[:, 0] - _least(pool)
     return np.where(between > 0, between, np.inf)
+
+
+def _least(pool: Lists) -> Array:
+    """[B], the score of the last item that is there."""
+    return np.asarray(pool.scores[np.arange(len(pool.scores)), np.maximum(pool.num_items - 1, 0)])
 
 
 def _points(pool: Lists, by: str) -> Array:
@@ -92,8 +96,7 @@ def _points(pool: Lists, by: str) -> Array:
         )
     else:
         between = spread(pool)[:, None]
-        least = pool.scores[np.arange(len(pool.scores)), np.maximum(pool.num_items - 1, 0)][:, None]
-        points = np.where(np.isinf(between), 1.0, (pool.scores - least) / between)
+        points = np.where(np.isinf(between), 1.0, (pool.scores - _least(pool)[:, None]) / between)
     return np.where(is_filled(pool), points, 0.0)
 
 

@@ -40,10 +40,7 @@ class Eligibility:
 
     def of_form(self, is_trained: NDArray[np.bool_]) -> Eligible:
         """The same for a form's items [V]; one that it was not trained on is eligible for nobody."""
-        kind = np.zeros(len(is_trained), np.int32)
-        both = min(len(kind), len(self.kind))
-        kind[:both] = self.kind[:both]
-        return Eligible(np.where(is_trained, kind, 0).astype(np.int32), self.factors)
+        return Eligible(self.kind, self.factors).only(is_trained)
 
     def groups(self, segments: pa.Array, ages: pa.Array) -> NDArray[np.int64]:
         """The group [B] of users of these segments and ages; nulls are unknown."""

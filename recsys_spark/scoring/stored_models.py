@@ -1,4 +1,4 @@
-"""Which of the lake's models may fill lists, and loading one, once in each process."""
+"""Which of the lake's models may fill lists."""
 
 from __future__ import annotations
 
@@ -79,9 +79,10 @@ def newest(
         return None
     learning = models.trained(recommenders)
     oldest = wanted.run_date - dt.timedelta(days=wanted.max_age_days)
+    stored = rows.to_pylist()
     usable = [
         row
-        for row in rows.to_pylist()
+        for row in stored
         if row["name"] == name
         and row["role"] == wanted.role
         and oldest <= row["run_date"] <= wanted.run_date
@@ -103,7 +104,7 @@ def newest(
         row["run_date"],
         row["version"],
     )
-    model = of_row(row, fetch, rows.to_pylist())
+    model = of_row(row, fetch, stored)
     refuse_another_index(model, item_ids)
     return model
 

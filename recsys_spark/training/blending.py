@@ -50,7 +50,9 @@ def fitting(rows: Sequence[Mapping[str, Any]], section: Mapping[str, Any], commo
         if not fitted:
             fitted.append(_weights(of_role, section, common))
         blending = Blending(section["by"], fitted[0], section["pool_items"])
-        trained = _any([folders.load_trained_items(common.get(version)) for version in members.values()])
+        trained = blend.any_trained(
+            [folders.load_trained_items(common.get(version)) for version in members.values()]
+        )
         return Fitted(
             len(trained),
             partial(_save, blending, members, trained),
@@ -149,13 +151,6 @@ def _bags(valid: ValidationFiles, user_idx: Array) -> UserItems:
     sizes = np.zeros(len(user_idx), np.int64)
     sizes[has] = np.diff(bags.starts)[number[has]]
     return bags._replace(starts=np.concatenate([[0], np.cumsum(sizes)]))
-
-
-def _any(trained: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    union = np.zeros(max(map(len, trained)), np.bool_)
-    for is_trained in trained:
-        union[: len(is_trained)] |= is_trained
-    return union
 
 
 def _save(
